@@ -4,13 +4,13 @@
 
 -- Milliseconds since 1970.
 create function now_ms() returns bigint language sql volatile parallel safe as $$
-    select (date_part('epoch', clock_timestamp()) * 1000)::bigint
+    select (date_part('epoch', statement_timestamp()) * 1000)::bigint
 $$;
 
 -- A UUID of version 7 in lower-case hyphenated text. The two bits turn the version 4 into 7.
 create function fresh_id() returns text language sql volatile parallel safe as $$
     select encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) placing substring(int8send(
-        (date_part('epoch', clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6), 52, 1), 53, 1), 'hex')::uuid::text
+        (date_part('epoch', statement_timestamp()) * 1000)::bigint) from 3) from 1 for 6), 52, 1), 53, 1), 'hex')::uuid::text
 $$;
 
 -- Whether a text is a JSON object. A text that is no JSON is none. The type `json` takes `\u0000`, which `jsonb` does not.

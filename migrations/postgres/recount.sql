@@ -132,5 +132,5 @@ insert into figures (project, figure, value)
 -- A cursor may lack changes that the log does not have, so none continues. The search index walks all rows again.
 delete from epoch;
 insert into epoch (token) values (fresh_id());
-update searched set next = '', step = step + 1;
+update searched set next = '', partly = null, step = step + 1;
 drop table moved, missed, counted;

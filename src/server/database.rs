@@ -112,8 +112,8 @@ enum State {
 /// The open connections.
 #[derive(Clone)]
 enum Open {
-    File(Box<sqlite::connections::Connections>),
-    Server(Box<postgres::connections::Connections>),
+    File(Box<sqlite::connections::FileConnections>),
+    Server(Box<postgres::connections::ServerConnections>),
 }
 
 impl Database {
@@ -313,7 +313,7 @@ impl Database {
     }
 
     /// The connections to the file.
-    fn file(&self) -> Result<sqlite::connections::Connections, DatabaseError> {
+    fn file(&self) -> Result<sqlite::connections::FileConnections, DatabaseError> {
         match self.opened()? {
             Open::File(open) => Ok(*open),
             Open::Server(_) => Err(DatabaseError::Away("the database is no file".to_owned())),

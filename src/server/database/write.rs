@@ -11,8 +11,8 @@ use prometheus_client::metrics::counter::Counter;
 use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
 
 use super::error_kind::is_constraint;
-use super::postgres::connections::Connections as ServerConnections;
-use super::sqlite::connections::Connections as FileConnections;
+use super::postgres::connections::ServerConnections;
+use super::sqlite::connections::FileConnections;
 use super::transaction::{StatementFailure, Statements, WriteTransaction};
 use super::write_health::WriteHealth;
 use super::{Database, DatabaseError, Open, sql};

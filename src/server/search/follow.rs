@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use requery_entities::StoredText;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
-use super::log::{self, Change, ChangedRow};
-use super::pace::{Due, ROWS_PER_STEP};
+use super::log::{self, IndexedChange, IndexedSubject};
+use super::pace::{ProgressDue, ROWS_PER_STEP};
 use super::rows::{self, IndexedRow, IndexedTable};
 use super::state::IndexState;
 use super::{SearchIndex, removed};
@@ -49,11 +49,11 @@ pub(super) async fn follow(
     tx: ReadTransaction,
     missing: &Between,
     state: &IndexState,
-    due: Due,
+    due: ProgressDue,
 ) -> Result<Followed, DatabaseError> {
     let mut batch = index.batch();
     let changes = log::changes(&tx, missing, state).await?;
-    let cut = changes.last().filter(|_| changes.len() == ROWS_PER_STEP as usize).map(Change::place);
+    let cut = changes.last().filter(|_| changes.len() == ROWS_PER_STEP as usize).map(IndexedChange::place);
     let part = cut.map_or_else(|| missing.clone(), |last| missing.up_to_row(last));
     if log::lacks_changes(&tx, &part, changes.len() as u64).await? {
         return Ok(Followed::Gap);
@@ -62,12 +62,12 @@ pub(super) async fn follow(
         drop(tx);
         return note_unchanged(index, missing, state, due).await;
     }
-    let ids = |about: fn(&Change) -> Option<&str>| -> Vec<&str> {
+    let ids = |about: fn(&IndexedChange) -> Option<&str>| -> Vec<&str> {
         changes.iter().filter_map(about).collect::<BTreeSet<_>>().into_iter().collect()
     };
-    let tasks = ids(|one| if let ChangedRow::Task(id) = one.changed_row() { Some(id) } else { None });
-    let events = ids(|one| if let ChangedRow::Event(_, id) = one.changed_row() { Some(id) } else { None });
-    let bookmarks = ids(|one| if let ChangedRow::Bookmark(id) = one.changed_row() { Some(id) } else { None });
+    let tasks = ids(|one| if let IndexedSubject::Task(id) = one.changed_row() { Some(id) } else { None });
+    let events = ids(|one| if let IndexedSubject::Event(_, id) = one.changed_row() { Some(id) } else { None });
+    let bookmarks = ids(|one| if let IndexedSubject::Bookmark(id) = one.changed_row() { Some(id) } else { None });
 
     // Handle tasks that need several transactions first; the rest fits into this one.
     let known = known_tasks(&tx, &tasks).await?;
@@ -75,7 +75,8 @@ pub(super) async fn follow(
     // The tasks whose removed documents have to be deleted. True: all their rows have to be indexed again first.
     let mut repairs = BTreeMap::<String, bool>::new();
     for task in &known {
-        let of_task = |one: &&Change| matches!(one.changed_row(), ChangedRow::Task(id) if id == task.task_id);
+        let of_task =
+            |one: &&IndexedChange| matches!(one.changed_row(), IndexedSubject::Task(id) if id == task.task_id);
         match &task.indexed {
             None if !task.is_there || task.events == 0 => {}
             None if task.events <= i64::from(ROWS_PER_STEP) && task.bytes <= batch.bounds.bytes as i64 => {
@@ -84,8 +85,8 @@ pub(super) async fn follow(
             None => _ = repairs.insert(task.task_id.to_string(), true),
             Some(_) if !task.is_there => _ = repairs.insert(task.task_id.to_string(), false),
             Some(indexed) => {
-                let replaced = |one: &Change| NoticeKind::parse(&one.kind) == Some(NoticeKind::TaskDeleted);
-                let moved = |one: &Change| one.project != *indexed;
+                let replaced = |one: &IndexedChange| NoticeKind::parse(&one.kind) == Some(NoticeKind::TaskDeleted);
+                let moved = |one: &IndexedChange| one.project != *indexed;
                 if task.project.as_ref() != Some(indexed)
                     || changes.iter().filter(of_task).any(|one| replaced(one) || moved(one))
                 {
@@ -96,13 +97,13 @@ pub(super) async fn follow(
     }
     let gone_events: BTreeSet<String> = removed::events(&tx, &events).await?.into_iter().collect();
     for change in &changes {
-        if let ChangedRow::Event(task, event) = change.changed_row()
+        if let IndexedSubject::Event(task, event) = change.changed_row()
             && gone_events.contains(event)
         {
             repairs.entry(task.to_owned()).or_insert(false);
         }
     }
-    let purged = changes.iter().any(|one| matches!(one.changed_row(), ChangedRow::Purge));
+    let purged = changes.iter().any(|one| matches!(one.changed_row(), IndexedSubject::Purge));
     let tx = if repairs.is_empty() && !purged {
         tx
     } else {
@@ -144,10 +145,10 @@ pub(super) async fn follow(
     after.follow_to(missing, cut);
     for (at, change) in changes.iter().enumerate() {
         let key = match change.changed_row() {
-            ChangedRow::Task(id) => (IndexedTable::Tasks, id),
-            ChangedRow::Event(_, id) => (IndexedTable::Events, id),
-            ChangedRow::Bookmark(id) => (IndexedTable::Bookmarks, id),
-            ChangedRow::Purge | ChangedRow::NotIndexed => continue,
+            IndexedSubject::Task(id) => (IndexedTable::Tasks, id),
+            IndexedSubject::Event(_, id) => (IndexedTable::Events, id),
+            IndexedSubject::Bookmark(id) => (IndexedTable::Bookmarks, id),
+            IndexedSubject::Purge | IndexedSubject::NotIndexed => continue,
         };
         let mut unwritten = rows.remove(&(key.0, key.1.to_owned())).unwrap_or_default();
         unwritten.retain(|row| taken.insert((row.task_id.clone(), row.position, row.bookmark_id.clone())));
@@ -173,7 +174,7 @@ async fn note_unchanged(
     index: &SearchIndex,
     missing: &Between,
     state: &IndexState,
-    due: Due,
+    due: ProgressDue,
 ) -> Result<Followed, DatabaseError> {
     if due.note {
         let mut after = state.clone();

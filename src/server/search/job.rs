@@ -5,7 +5,7 @@ use std::time::Duration;
 use sea_orm::DbBackend;
 use tokio::time::Instant;
 
-use super::pace::Due;
+use super::pace::ProgressDue;
 use super::{SearchIndex, rebuild, step, write};
 use crate::server::database::DatabaseError;
 use crate::server::database::sqlite::health::Health;
@@ -71,7 +71,7 @@ impl IndexJob {
         if health.is_damaged() && self.rebuilt.is_none_or(|at| at.elapsed() > REPAIR_INTERVAL) {
             return self.rebuild().await.map(|()| true);
         }
-        if step::step(&self.index, Due { count: true, note: false }).await? {
+        if step::step(&self.index, ProgressDue { count: true, note: false }).await? {
             self.is_unmerged = true;
             return Ok(true);
         }
@@ -83,7 +83,7 @@ impl IndexJob {
     }
 
     /// What the next step on Postgres does besides its work. It counts as done.
-    fn due(&mut self) -> Due {
+    fn due(&mut self) -> ProgressDue {
         let is_due = |done: &mut Option<Instant>, interval: Duration| {
             let is_due = done.is_none_or(|at| at.elapsed() >= interval);
             if is_due {
@@ -91,7 +91,7 @@ impl IndexJob {
             }
             is_due
         };
-        Due { count: is_due(&mut self.counted, COUNT_INTERVAL), note: is_due(&mut self.noted, NOTE_INTERVAL) }
+        ProgressDue { count: is_due(&mut self.counted, COUNT_INTERVAL), note: is_due(&mut self.noted, NOTE_INTERVAL) }
     }
 
     /// Rebuilds the index. A failed rebuild is a failure of the job like any other: it is logged once and tried less

@@ -12,7 +12,7 @@ use crate::server::database::sql::search_log;
 
 /// A row of the log.
 #[derive(FromQueryResult)]
-pub(super) struct Change {
+pub(super) struct IndexedChange {
     id: i64,
     /// The transaction of the row. Only Postgres has it.
     xid: Option<StoredText>,
@@ -23,7 +23,7 @@ pub(super) struct Change {
 }
 
 /// The row that a change is about.
-pub(super) enum ChangedRow<'a> {
+pub(super) enum IndexedSubject<'a> {
     Task(&'a str),
     Event(&'a str, &'a str),
     Bookmark(&'a str),
@@ -31,23 +31,23 @@ pub(super) enum ChangedRow<'a> {
     NotIndexed,
 }
 
-impl Change {
+impl IndexedChange {
     pub(super) fn place(&self) -> LogPlace {
         LogPlace { id: self.id, xid: self.xid.as_ref().and_then(|xid| xid.parse().ok()) }
     }
 
-    pub(super) fn changed_row(&self) -> ChangedRow<'_> {
+    pub(super) fn changed_row(&self) -> IndexedSubject<'_> {
         let (task, object) = (self.task_id.as_deref(), self.object_id.as_deref());
-        let Some(kind) = NoticeKind::parse(&self.kind) else { return ChangedRow::NotIndexed };
+        let Some(kind) = NoticeKind::parse(&self.kind) else { return IndexedSubject::NotIndexed };
         match kind.subject() {
-            NoticeSubject::Task => task.map_or(ChangedRow::NotIndexed, ChangedRow::Task),
+            NoticeSubject::Task => task.map_or(IndexedSubject::NotIndexed, IndexedSubject::Task),
             NoticeSubject::Event => match (task, object) {
-                (Some(task), Some(event)) => ChangedRow::Event(task, event),
-                _ => ChangedRow::NotIndexed,
+                (Some(task), Some(event)) => IndexedSubject::Event(task, event),
+                _ => IndexedSubject::NotIndexed,
             },
-            NoticeSubject::Bookmark => object.map_or(ChangedRow::NotIndexed, ChangedRow::Bookmark),
-            NoticeSubject::Project => ChangedRow::Purge,
-            NoticeSubject::Session | NoticeSubject::Agent => ChangedRow::NotIndexed,
+            NoticeSubject::Bookmark => object.map_or(IndexedSubject::NotIndexed, IndexedSubject::Bookmark),
+            NoticeSubject::Project => IndexedSubject::Purge,
+            NoticeSubject::Session | NoticeSubject::Agent => IndexedSubject::NotIndexed,
         }
     }
 }
@@ -57,7 +57,7 @@ pub(super) async fn changes(
     tx: &impl ConnectionTrait,
     missing: &Between,
     state: &IndexState,
-) -> Result<Vec<Change>, DbErr> {
+) -> Result<Vec<IndexedChange>, DbErr> {
     let mut values = Vec::from(missing.values(tx));
     values.push(ROWS_PER_STEP.into());
     if tx.get_database_backend() == DbBackend::Postgres {

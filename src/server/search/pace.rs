@@ -54,7 +54,7 @@ impl Pace {
 
 /// What a step on Postgres does now and then.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Due {
+pub(super) struct ProgressDue {
     /// Count the missing changes. A count reads them.
     pub(super) count: bool,
     /// Write the progress, even if it has no changes.

@@ -8,7 +8,7 @@ use requery_entities::StoredText;
 use sea_orm::DbBackend;
 
 use super::follow::Followed;
-use super::pace::{Due, ROWS_PER_STEP};
+use super::pace::{ProgressDue, ROWS_PER_STEP};
 use super::rows::IndexedTable;
 use super::write;
 use super::{SearchIndex, follow, log, removed};
@@ -21,7 +21,7 @@ use crate::server::database::DatabaseError;
 const MOST_FOLLOWED: u64 = 100_000;
 
 /// Follows the log by one step, and walks one step if a walk has begun. Returns whether there was work.
-pub(super) async fn step(index: &SearchIndex, due: Due) -> Result<bool, DatabaseError> {
+pub(super) async fn step(index: &SearchIndex, due: ProgressDue) -> Result<bool, DatabaseError> {
     let (tx, state) = index.snapshot(Scope::All).await?;
     let is_postgres = index.database.backend() == DbBackend::Postgres;
     // Two servers with different rules would each walk all rows again and again. The newer one keeps the index.

@@ -66,6 +66,9 @@ async fn a_damaged_index_is_rebuilt_during_searches() {
 
 #[test]
 fn a_damaged_index_is_rebuilt_when_the_file_is_opened() {
+    if on_sqlite_only(INDEX) {
+        return;
+    }
     let damages = [
         "delete from search_index_data where id = 10",
         "delete from search_index_config",
@@ -140,6 +143,9 @@ async fn damage_that_only_the_integrity_check_finds_is_repaired() {
 /// With such pages SQLite cannot even drop the table. The search stays off, and all other operations work.
 #[test]
 fn an_index_that_cannot_be_rebuilt_disables_only_the_search() {
+    if on_sqlite_only(INDEX) {
+        return;
+    }
     // Each server waits for its jobs, so the cases run side by side.
     let tables = ["search_index_data", "search_index_docsize", "search_documents", "search_tasks", "searched"];
     side_by_side(tables, a_table_that_cannot_be_rebuilt_disables_only_the_search);
@@ -181,6 +187,9 @@ async fn a_table_that_cannot_be_rebuilt_disables_only_the_search(table: &str) {
 /// The other tables are checked even if the index is damaged, or if another program has a damaged index in the file.
 #[test]
 fn a_damaged_index_does_not_hide_a_damaged_table() {
+    if on_sqlite_only(INDEX) {
+        return;
+    }
     let of_other_program =
         "create virtual table search_index_of_mine using fts5 (a); drop table search_index_of_mine_config";
     // Both tables name one page: dropping the index table would free the page of the bookmarks.

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::app::{App, PATIENCE};
+use crate::app::{App, PATIENCE, by_engine};
 
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 const VERSION: &str = "Sec-WebSocket-Version: 13\r\n";
@@ -75,7 +75,7 @@ async fn an_upgrade_past_a_limit_is_answered_with_the_time_to_wait() {
 #[tokio::test]
 async fn a_stream_whose_first_frame_fails_ends_at_once() {
     let app = App::start().await;
-    app.sql("delete from folded");
+    app.sql(by_engine("delete from folded", "update folded set next = 'x'"));
     let mut ws = app.ws("").await;
     assert_eq!(ws.closed().await, (1011, "the first frame could not be read".to_owned()));
     let events = reqwest::get(app.url("/api/v1/stream")).await.unwrap();

@@ -32,7 +32,7 @@ const IDLE: Duration = Duration::from_secs(600);
 
 /// The open connections to one history of the database.
 #[derive(Clone)]
-pub(in crate::server::database) struct Connections {
+pub(in crate::server::database) struct ServerConnections {
     pub(in crate::server::database) epoch: Arc<str>,
     pub(in crate::server::database) migrated: Arc<Migrated>,
     /// Contains every change that this server has shown.
@@ -60,7 +60,7 @@ struct Written {
     epoch: Option<String>,
 }
 
-impl Connections {
+impl ServerConnections {
     /// Makes the pools. A connection is opened when it is first needed.
     pub(super) async fn open(
         location: &ServerLocation,

@@ -7,7 +7,7 @@ use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::{ConnectOptions, DatabaseConnection, DatabaseTransaction};
 use tokio::sync::Notify;
 
-use super::connections::Connections;
+use super::connections::ServerConnections;
 use super::epoch;
 use super::lease::Leases;
 use super::location::ServerLocation;
@@ -23,7 +23,7 @@ pub(in crate::server) struct PostgresServer {
     /// The name among the servers of the database. Each start has a new one.
     name: String,
     /// The connections that were opened at the start. The pools open others by themselves.
-    connections: Connections,
+    connections: ServerConnections,
     pub(super) leases: Leases,
     /// Rung after each commit of this server.
     pub(super) wrote: Notify,
@@ -31,7 +31,9 @@ pub(in crate::server) struct PostgresServer {
 
 impl PostgresServer {
     /// Migrates the schema, finds the epoch, and makes the pools.
-    pub(in crate::server::database) async fn open(location: ServerLocation) -> Result<(Self, Connections), OpenError> {
+    pub(in crate::server::database) async fn open(
+        location: ServerLocation,
+    ) -> Result<(Self, ServerConnections), OpenError> {
         let failed = |why: String| OpenError::Server { place: location.to_string(), why };
         let direct = connect_direct(&location).await.map_err(|error| failed(error.to_string()))?;
         let opened = async {
@@ -46,7 +48,7 @@ impl PostgresServer {
         let (migrated, (epoch, now)) =
             opened.map_err(|_| failed("the server did not answer in time".to_owned()))?.map_err(failed)?;
         log(&migrated);
-        let connections = Connections::open(&location, epoch, now, Arc::new(migrated));
+        let connections = ServerConnections::open(&location, epoch, now, Arc::new(migrated));
         let connections = connections.await.map_err(|error| failed(error.to_string()))?;
         let name = uuid::Uuid::now_v7().simple().to_string();
         let server =
@@ -55,7 +57,7 @@ impl PostgresServer {
     }
 
     /// Finds the epoch again. It is the one from before if the database lost nothing: then no client notices.
-    pub(in crate::server::database) async fn reopen(&self) -> Result<Connections, OpenError> {
+    pub(in crate::server::database) async fn reopen(&self) -> Result<ServerConnections, OpenError> {
         let failed = |why: String| OpenError::Server { place: self.location.to_string(), why };
         let direct = connect_direct(&self.location).await.map_err(|error| failed(error.to_string()))?;
         let opened = async {
@@ -73,7 +75,7 @@ impl PostgresServer {
     }
 
     /// Closes the connections, and leaves the work to the others at once.
-    pub(in crate::server::database) async fn leave(&self, open: &Connections) {
+    pub(in crate::server::database) async fn leave(&self, open: &ServerConnections) {
         self.give_leases_up().await;
         open.close().await;
     }

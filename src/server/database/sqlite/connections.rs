@@ -37,11 +37,11 @@ use crate::server::database::{Position, sql};
 
 /// How long a request waits for a connection. After that the database is overloaded, and the request gets 503.
 const ACQUIRE_TIMEOUT: Duration = limits::CONNECTION_WAIT;
-/// Connections that read at the same time: one for each read, search and beginning stream that may run at once. They
+/// FileConnections that read at the same time: one for each read, search and beginning stream that may run at once. They
 /// are opened when they are first needed.
 const READERS: u32 = (limits::READS + limits::SEARCHES + limits::STREAM_BEGINNINGS) as u32;
 
-/// Connections that check: one for the whole file, which takes long, and one for the schema, for which the tail of the
+/// FileConnections that check: one for the whole file, which takes long, and one for the schema, for which the tail of the
 /// log waits.
 const CHECKERS: u32 = 2;
 
@@ -50,7 +50,7 @@ const RESTORED: &str = "the file was restored from another copy";
 
 /// The open connections of one run.
 #[derive(Clone)]
-pub(in crate::server::database) struct Connections {
+pub(in crate::server::database) struct FileConnections {
     pub(in crate::server::database) epoch: Arc<str>,
     pub(in crate::server::database) files: OpenFiles,
     pub(in crate::server::database) migrated: Arc<Migrated>,
@@ -120,7 +120,7 @@ impl Drop for BeginningWrite<'_> {
     }
 }
 
-impl Connections {
+impl FileConnections {
     /// Opens the file with its connections and begins a run. `in_doubt` forgets all earlier runs.
     pub(in crate::server::database) async fn open(
         location: &FileLocation,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use requery_entities::change;
 
-use super::connections::Connections;
+use super::connections::FileConnections;
 use super::error_codes::{as_open_error, as_schema_error};
 use super::health::{self, Health};
 use super::location::FileLocation;
@@ -27,7 +27,9 @@ pub(in crate::server::database) struct FilePlace {
 
 impl FilePlace {
     /// Opens the file, creates it if it is missing, migrates its schema and begins a run.
-    pub(in crate::server::database) async fn open(location: &FileLocation) -> Result<(Self, Connections), OpenError> {
+    pub(in crate::server::database) async fn open(
+        location: &FileLocation,
+    ) -> Result<(Self, FileConnections), OpenError> {
         let given = location.path().to_owned();
         // A path has a canonical name only if its folder is there.
         create_folder(&given)?;
@@ -46,14 +48,14 @@ impl FilePlace {
         }
         let mut presence = Presence::default();
         let held = presence.hold(location.path(), true, &lock).await?;
-        let connections = Connections::open(&location, false, &lock, held).await?;
+        let connections = FileConnections::open(&location, false, &lock, held).await?;
         let place = Self { location, given, presence: tokio::sync::Mutex::new(presence), lock };
         Ok((place, connections))
     }
 
     /// Opens a file that may have been replaced. Such a file is checked completely first, even if it is large. A
     /// missing file is not created: the file that was served can come back.
-    pub(in crate::server::database) async fn open_in_doubt(&self) -> Result<(Connections, Health), OpenError> {
+    pub(in crate::server::database) async fn open_in_doubt(&self) -> Result<(FileConnections, Health), OpenError> {
         let (location, path) = (&self.location, self.path());
         if !location.is_the_place_of(&self.given) {
             return Err(OpenError::LeadsElsewhere(self.given.clone()));
@@ -69,12 +71,12 @@ impl FilePlace {
         schema::admit(location).await.map_err(as_schema_error(location))?;
         match health::of_file(path).await.map_err(as_open_error(location))? {
             Health::File(detail) => Err(OpenError::Damaged { path: path.to_owned(), detail }),
-            health => Ok((Connections::open(location, true, &self.lock, held).await?, health)),
+            health => Ok((FileConnections::open(location, true, &self.lock, held).await?, health)),
         }
     }
 
     /// Closes the connections. `in_order` if the run ends without a doubt about the file.
-    pub(in crate::server::database) async fn leave(&self, open: Connections, in_order: bool) {
+    pub(in crate::server::database) async fn leave(&self, open: FileConnections, in_order: bool) {
         self.presence.lock().await.leave(open, &self.lock, in_order).await;
     }
 
@@ -82,7 +84,7 @@ impl FilePlace {
     /// the file that is put back is told by it.
     pub(in crate::server::database) fn note_read(
         &self,
-        open: &Connections,
+        open: &FileConnections,
         end: &Position,
         newest: Option<&change::Model>,
     ) {

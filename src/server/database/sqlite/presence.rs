@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use requery_entities::change;
 
-use super::connections::Connections;
+use super::connections::FileConnections;
 use super::files::{Displacement, LeftFile, has_log};
 use super::lock::{HeldFile, NameLock};
 use super::record::{Record, RowMark, RunMark, boot};
@@ -45,7 +45,7 @@ impl Presence {
     }
 
     /// Closes the connections and leaves the files in a state that a restart cannot make worse.
-    pub(in crate::server::database) async fn leave(&mut self, open: Connections, lock: &NameLock, in_order: bool) {
+    pub(in crate::server::database) async fn leave(&mut self, open: FileConnections, lock: &NameLock, in_order: bool) {
         let Some(held) = &self.held else { return };
         let files = open.files.clone();
         let displaced = files.displacement();
@@ -116,7 +116,7 @@ impl Presence {
     }
 }
 
-impl Connections {
+impl FileConnections {
     /// Fails if a name leads to another file than the one that is open, or to none.
     pub(in crate::server::database) fn check_in_place(&self) -> Result<(), DatabaseError> {
         match self.files.displacement() {
@@ -129,7 +129,7 @@ impl Connections {
 /// Notes how far the log of the run was read.
 pub(in crate::server::database) fn note_read(
     lock: &NameLock,
-    open: &Connections,
+    open: &FileConnections,
     end: &Position,
     newest: Option<&change::Model>,
 ) {

@@ -3,12 +3,12 @@
 
 use sea_orm::sqlx::{self, Row};
 
-use super::connections::Connections;
+use super::connections::FileConnections;
 use super::health::query;
 use super::lock::BUSY_TIMEOUT;
 use crate::server::database::DatabaseError;
 
-impl Connections {
+impl FileConnections {
     /// A number that changes with each commit of another program.
     pub(in crate::server::database) async fn foreign_version(&self) -> Result<i64, DatabaseError> {
         let mut writer = self.writer.get_sqlite_connection_pool().acquire().await.map_err(query)?;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use sea_orm::{DbErr, sqlx};
 
-use super::connections::Connections;
+use super::connections::FileConnections;
 use super::files::stamp;
 use super::health::{Health, damage, health, query};
 use crate::server::database::{Database, DatabaseError};
@@ -98,7 +98,7 @@ impl Watchdog {
     }
 }
 
-impl Connections {
+impl FileConnections {
     /// Reads the first page and the schema from the disk.
     async fn read_first_page(&self) -> Result<(), DbErr> {
         let mut connection = self.checker.get_sqlite_connection_pool().acquire().await.map_err(query)?;
