@@ -50,7 +50,7 @@ RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 deadlines="forwarder:: late_hooks:: file_check:: streams::load::"
 
 # The suites that run on both engines. The tests below `postgres` need no engine to be named.
-on_postgres="contract:: story:: property:: own_writes:: postgres::"
+on_postgres="contract:: story:: property:: own_writes:: since:: search:: streams:: rest:: postgres::"
 
 # Some tests send SIGHUP. A script that `nohup` started ignores it, and its children inherit that.
 hangup=()

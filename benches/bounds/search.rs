@@ -172,8 +172,11 @@ async fn cost() -> Vec<Row> {
             let server = [&with, &without][side];
             let began = Instant::now();
             for task in tasks[side].iter().cycle().take(WRITTEN) {
-                let event = event::Entity::insert(text.event(task));
-                server.write(async |tx| event.exec_without_returning(tx).await.unwrap()).await;
+                let event = text.event(task);
+                let write = async |tx: &WriteTransaction| {
+                    event::Entity::insert(event).exec_without_returning(tx).await.unwrap();
+                };
+                server.write(write).await;
             }
             rates[side] = WRITTEN as f64 / began.elapsed().as_secs_f64();
             // The pause lets one server finish its indexing, so that it does not slow down the other.

@@ -38,7 +38,8 @@ fn settings_that_can_never_work_are_refused_by_name() {
     option("--database-url", "sqlite:~/r.db", "`~` stands for no folder");
     option("--database-url", "~someone/r.db", "`~` stands for no folder");
     option("--database-url", "r.db?mode=ro", "`mode=ro` would have no effect");
-    option("--database-url", "postgres://host/r", "only SQLite files");
+    option("--database-url", "mysql://host/r", "only SQLite files");
+    option("--database-url", "postgres://host:port/r", "not the URL of a Postgres database");
     option("--database-url", ":memory:", "a database in memory");
     option("--allow-host", "", "names no host");
     option("--allow-host", "*", "has a `*`");

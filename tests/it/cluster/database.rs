@@ -35,9 +35,8 @@ impl TestDatabase {
     pub fn try_psql_as(&self, role: &str, sql: &str) -> Result<String, String> {
         let mut command = self.command();
         command.args(["-f", "-"]);
-        if role != "postgres" {
-            command.args(["-U", role]);
-        }
+        // A later parameter of a URL counts.
+        command.args(["-d", &format!("{}&user={role}", self.url)]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program psql is installed");
         let mut stdin = child.stdin.take().unwrap();
