@@ -64,7 +64,6 @@ pub mod error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::DbBackend;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -126,20 +125,17 @@ pub async fn run_on(
     let prune = change_log::prune::PruneJob { database: database.clone(), retention: config.retention };
     jobs.start_keeper(prune, &database);
     jobs.start_keeper(index.job(), &database);
-    match database.backend() {
-        DbBackend::Postgres => {
-            jobs.start_keeper(change_log::floor::FloorJob(database.clone()), &database);
-            jobs.start_required(postgres::bell::listen(database.clone(), jobs.stop_token()));
-            jobs.start_required(postgres::bell::ring_others(database.clone(), jobs.stop_token()));
-            jobs.start_repeated(LeaseJob(database.clone()));
-            jobs.start_repeated(SchemaJob(database.clone()));
-        }
-        _ => {
-            jobs.start_repeated(leaving::LeavingJob::new(database.clone()));
-            jobs.start_repeated(listing::ListingJob::new(database.clone()));
-            jobs.start_repeated(WatchFileJob::new(database.clone(), config.file_check_interval));
-            jobs.start_repeated(BringInLogJob::new(database.clone()));
-        }
+    if database.is_shared() {
+        jobs.start_keeper(change_log::floor::FloorJob(database.clone()), &database);
+        jobs.start_required(postgres::bell::listen(database.clone(), jobs.stop_token()));
+        jobs.start_required(postgres::bell::ring_others(database.clone(), jobs.stop_token()));
+        jobs.start_repeated(LeaseJob(database.clone()));
+        jobs.start_repeated(SchemaJob(database.clone()));
+    } else {
+        jobs.start_repeated(leaving::LeavingJob::new(database.clone()));
+        jobs.start_repeated(listing::ListingJob::new(database.clone()));
+        jobs.start_repeated(WatchFileJob::new(database.clone(), config.file_check_interval));
+        jobs.start_repeated(BringInLogJob::new(database.clone()));
     }
     jobs.start_repeated(StorageProbeJob::new(database.clone()));
     let (spool, session_files) = (config.spool.as_deref(), config.session_files.as_deref());

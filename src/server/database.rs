@@ -30,7 +30,10 @@ mod error_kind;
 pub use error_kind::is_taken;
 
 mod location;
-pub use location::{Location, LocationError};
+pub use location::Location;
+
+mod location_error;
+pub use location_error::LocationError;
 
 mod position;
 pub use position::Position;
@@ -151,6 +154,11 @@ impl Database {
             Place::File(_) => DbBackend::Sqlite,
             Place::Server(_) => DbBackend::Postgres,
         }
+    }
+
+    /// Whether several servers can serve the database at the same time.
+    pub fn is_shared(&self) -> bool {
+        self.server().is_some()
     }
 
     /// Closes the connections to the file and opens it again, as a new run. The cursors of earlier runs may belong to

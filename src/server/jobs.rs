@@ -10,7 +10,6 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use sea_orm::DbBackend;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -116,9 +115,9 @@ impl Jobs {
 
     /// Starts a repeated job that only one of the servers of a database does.
     pub fn start_keeper<J: BackgroundJob>(&mut self, job: J, database: &Database) {
-        match database.backend() {
-            DbBackend::Postgres => self.start_repeated(KeeperJob::new(job, database.clone())),
-            _ => self.start_repeated(job),
+        match database.is_shared() {
+            true => self.start_repeated(KeeperJob::new(job, database.clone())),
+            false => self.start_repeated(job),
         }
     }
 

@@ -20,7 +20,7 @@ use super::server::ANSWER_TIMEOUT;
 use crate::protocol::{Cursor, Snapshot, limits};
 use crate::server::database::DatabaseError;
 use crate::server::database::driver_error::silent;
-use crate::server::database::sql::servers as sql;
+use crate::server::database::sql::servers::{self as sql, TransactionSettings};
 
 /// How often a transaction is begun again on another connection: each connection of the pool can be broken, after a
 /// restart of Postgres.
@@ -39,8 +39,8 @@ pub(in crate::server::database) struct ServerConnections {
     shown: Arc<Mutex<Cursor>>,
     writers: DatabaseConnection,
     readers: DatabaseConnection,
-    begin_read: Arc<str>,
-    begin_write: Arc<str>,
+    begin_read: TransactionSettings,
+    begin_write: TransactionSettings,
     /// How long a statement waits for its answer: longer than Postgres lets it run.
     pub(in crate::server::database) patience: Duration,
 }
@@ -68,13 +68,6 @@ impl ServerConnections {
         now: Snapshot,
         migrated: Arc<Migrated>,
     ) -> Result<Self, DbErr> {
-        let (schema, lock) = (location.schema(), location.lock_timeout.as_millis());
-        let forget = if location.is_pooled() { "; deallocate all" } else { "" };
-        let common = format!(
-            "set local search_path = {schema}, pg_temp; set local statement_timeout = {}; set local lock_timeout = {lock}; \
-             set local jit = off{forget}",
-            location.statement_timeout.as_millis()
-        );
         Ok(Self {
             shown: Arc::new(Mutex::new(Cursor::new(&*epoch, now))),
             epoch,
@@ -82,8 +75,8 @@ impl ServerConnections {
             patience: location.statement_timeout + ANSWER_TIMEOUT,
             writers: connect(location, location.writers).await?,
             readers: connect(location, location.readers).await?,
-            begin_read: format!("set transaction isolation level repeatable read, read only; {common}").into(),
-            begin_write: format!("{common}; set local idle_in_transaction_session_timeout = '30s'").into(),
+            begin_read: TransactionSettings::of_reads(location),
+            begin_write: TransactionSettings::of_writes(location),
         })
     }
 
@@ -156,12 +149,15 @@ impl ServerConnections {
 
 /// Begins a transaction and sets what it needs. A connection that was lost fails at its first use; the next try takes
 /// another one.
-async fn begin(pool: &DatabaseConnection, settings: &str) -> Result<DatabaseTransaction, DatabaseError> {
+async fn begin(
+    pool: &DatabaseConnection,
+    settings: &TransactionSettings,
+) -> Result<DatabaseTransaction, DatabaseError> {
     let mut tries = 0;
     loop {
         let begun = async {
             let tx = pool.begin().await?;
-            tx.execute_unprepared(settings).await?;
+            settings.apply(&tx).await?;
             Ok::<_, DbErr>(tx)
         };
         tries += 1;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sea_orm::sqlx::postgres::PgConnectOptions;
 
 use crate::protocol::limits;
-use crate::server::database::LocationError;
+use crate::server::database::location_error::LocationError;
 
 /// The schema of requery in the database of its users.
 pub const SCHEMA: &str = "requery";
@@ -69,7 +69,7 @@ impl ServerLocation {
     }
 
     /// Whether the URL for requests leads through a proxy that gives each transaction another connection.
-    pub(super) fn is_pooled(&self) -> bool {
+    pub(in crate::server::database) fn is_pooled(&self) -> bool {
         self.direct_url.is_some()
     }
 

@@ -17,6 +17,8 @@ use crate::protocol::Cursor;
 use crate::server::database::sql::servers as sql;
 use crate::server::database::{Database, DatabaseError, Open, Position};
 
+/// The shortest time between two looks that find a change.
+const PAUSE: Duration = Duration::from_millis(3);
 /// How often to look while the log grows: the bound on the delay of a writer that rings no bell.
 const ACTIVE: Duration = Duration::from_millis(20);
 /// How often to look when the log is quiet: a person does not notice this delay of a first change.
@@ -83,7 +85,7 @@ impl LogReader {
     /// Begins a pass that is longer than one look.
     pub(in crate::server) async fn long_pass(&self, database: &Database) -> Result<LongPass, DatabaseError> {
         let tx = in_time(self.connection.begin()).await?;
-        in_time(tx.execute_unprepared("set transaction isolation level repeatable read, read only")).await?;
+        in_time(sql::READ_ONE_SNAPSHOT.execute_all(&tx)).await?;
         let rows = in_time(sql::SEEN.rows(&tx, [])).await?;
         let first = rows.first().ok_or(DatabaseError::Busy)?;
         let (snapshot, epoch) = (first.try_get::<String>("", "snapshot")?, first.try_get("", "epoch")?);
@@ -97,7 +99,12 @@ impl LogReader {
     }
 
     /// Waits until the log may have grown.
+    ///
+    /// Not before a pause after a change: a writer that commits without a pause would cost a statement for each commit.
     pub(in crate::server) async fn wait(&self, database: &Database) {
+        if let Some(rest) = self.last_change.and_then(|at| PAUSE.checked_sub(at.elapsed())) {
+            tokio::time::sleep(rest).await;
+        }
         let is_active = self.last_change.is_some_and(|at| at.elapsed() < STAY_ACTIVE);
         let _ = timeout(if is_active { ACTIVE } else { IDLE }, database.rung()).await;
     }

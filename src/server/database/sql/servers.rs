@@ -1,7 +1,49 @@
 //! The statements of Postgres alone: snapshots, the epoch, the tail of the log, and leases.
 
+use std::sync::Arc;
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
+
 use super::Sql;
 use super::postgres::log_after;
+use crate::server::database::postgres::location::ServerLocation;
+
+/// The settings of a transaction, which it sets itself: it can run on any connection of a proxy.
+#[derive(Clone, Debug)]
+pub struct TransactionSettings(Arc<str>);
+
+impl TransactionSettings {
+    /// One snapshot for all statements, and no writes.
+    pub fn of_reads(location: &ServerLocation) -> Self {
+        Self(format!("set transaction isolation level repeatable read, read only; {}", common(location)).into())
+    }
+
+    /// A snapshot for each statement. A server that hangs must not keep the locks of its transaction.
+    pub fn of_writes(location: &ServerLocation) -> Self {
+        Self(format!("{}; set local idle_in_transaction_session_timeout = '30s'", common(location)).into())
+    }
+
+    /// Sets them.
+    pub async fn apply(&self, tx: &DatabaseTransaction) -> Result<(), DbErr> {
+        tx.execute_unprepared(&self.0).await.map(drop)
+    }
+}
+
+/// Behind a proxy each statement has a name that the driver never removes, so the names of earlier transactions are
+/// removed. To compile a statement costs more than to run it.
+fn common(location: &ServerLocation) -> String {
+    format!(
+        "set local search_path = {}, pg_temp; set local statement_timeout = {}; set local lock_timeout = {}; \
+         set local jit = off{}",
+        location.schema(),
+        location.statement_timeout.as_millis(),
+        location.lock_timeout.as_millis(),
+        if location.is_pooled() { "; deallocate all" } else { "" }
+    )
+}
+
+/// Makes a transaction read one snapshot.
+pub const READ_ONE_SNAPSHOT: Sql = Sql::postgres("set transaction isolation level repeatable read, read only");
 
 /// The snapshot of the transaction, and the epoch of the database in it.
 pub const SEEN: Sql =

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::server::database::LocationError;
+use crate::server::database::location_error::LocationError;
 
 /// A database file: `sqlite:/path/to/file` or just the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
