@@ -5,6 +5,7 @@ pub(in crate::server) mod bell;
 pub(in crate::server::database) mod connections;
 mod epoch;
 pub(in crate::server::database) mod error_codes;
+mod held_lease;
 pub(in crate::server) mod lease;
 pub mod location;
 pub(in crate::server) mod log_reader;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use sea_orm::sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 
-use super::location::parse;
-use super::server::{ANSWER_TIMEOUT, PostgresServer, of_server};
+use super::location::{ANSWER_TIMEOUT, parse};
+use super::server::{PostgresServer, of_server};
 use crate::server::database::sql::servers as sql;
 use crate::server::database::{Database, DatabaseError};
 

@@ -8,6 +8,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use requery_entities::StoredText;
 use requery_migrations::Migrated;
 use sea_orm::sqlx::pool::PoolOptions;
 use sea_orm::sqlx::postgres::PgConnectOptions;
@@ -15,12 +16,11 @@ use sea_orm::sqlx::{Connection, Postgres};
 use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult};
 use sea_orm::{Database, TransactionTrait};
 
-use super::location::ServerLocation;
-use super::server::ANSWER_TIMEOUT;
+use super::location::{ANSWER_TIMEOUT, ServerLocation};
 use crate::protocol::{Cursor, Snapshot, limits};
 use crate::server::database::DatabaseError;
 use crate::server::database::driver_error::silent;
-use crate::server::database::sql::servers::{self as sql, TransactionSettings};
+use crate::server::database::sql::servers::{self as sql, TransactionLimits, TransactionSettings};
 
 /// How often a transaction is begun again on another connection: each connection of the pool can be broken, after a
 /// restart of Postgres.
@@ -48,16 +48,16 @@ pub(in crate::server::database) struct ServerConnections {
 /// The changes that a statement sees.
 #[derive(FromQueryResult)]
 struct Seen {
-    snapshot: String,
-    epoch: Option<String>,
+    snapshot: StoredText,
+    epoch: Option<StoredText>,
 }
 
 /// The changes that a transaction that writes will have shown with its commit.
 #[derive(FromQueryResult)]
 struct Written {
-    snapshot: String,
-    own: Option<String>,
-    epoch: Option<String>,
+    snapshot: StoredText,
+    own: Option<StoredText>,
+    epoch: Option<StoredText>,
 }
 
 impl ServerConnections {
@@ -68,6 +68,12 @@ impl ServerConnections {
         now: Snapshot,
         migrated: Arc<Migrated>,
     ) -> Result<Self, DbErr> {
+        let limits = TransactionLimits {
+            schema: location.schema(),
+            statement_timeout: location.statement_timeout,
+            lock_timeout: location.lock_timeout,
+            is_pooled: location.is_pooled(),
+        };
         Ok(Self {
             shown: Arc::new(Mutex::new(Cursor::new(&*epoch, now))),
             epoch,
@@ -75,8 +81,8 @@ impl ServerConnections {
             patience: location.statement_timeout + ANSWER_TIMEOUT,
             writers: connect(location, location.writers).await?,
             readers: connect(location, location.readers).await?,
-            begin_read: TransactionSettings::of_reads(location),
-            begin_write: TransactionSettings::of_writes(location),
+            begin_read: TransactionSettings::of_reads(limits),
+            begin_write: TransactionSettings::of_writes(limits),
         })
     }
 
@@ -114,7 +120,7 @@ impl ServerConnections {
     }
 
     /// The cursor of a snapshot, as the database wrote it. Fails if the database has another history now.
-    pub(super) fn cursor(&self, epoch: Option<String>, snapshot: &str) -> Result<Cursor, DatabaseError> {
+    pub(super) fn cursor(&self, epoch: Option<StoredText>, snapshot: &str) -> Result<Cursor, DatabaseError> {
         if epoch.as_deref() != Some(&*self.epoch) {
             return Err(DatabaseError::Away("the database has another history than before".to_owned()));
         }

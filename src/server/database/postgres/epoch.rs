@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use requery_entities::StoredText;
 use sea_orm::{ConnectionTrait, FromQueryResult};
 
 use crate::protocol::Snapshot;
@@ -17,8 +18,8 @@ use crate::server::database::sql::servers as sql;
 #[derive(FromQueryResult)]
 struct Standing {
     is_standby: bool,
-    snapshot: String,
-    place: String,
+    snapshot: StoredText,
+    place: StoredText,
 }
 
 /// Fails on a standby, which takes no writes and has no list of the running transactions.

@@ -5,7 +5,6 @@
 //! ends a lease early, and one that jumps back keeps it for longer: so each step of that work also stays right if two
 //! servers do it at once.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::server::PostgresServer;
@@ -18,21 +17,6 @@ const KEEPER: &str = "keeper";
 const LEASE: Duration = Duration::from_millis(900);
 /// How often a lease is taken or renewed.
 pub(in crate::server) const RENEWAL: Duration = Duration::from_millis(250);
-
-/// The leases of this server.
-#[derive(Default)]
-pub(super) struct Leases(Mutex<Option<Instant>>);
-
-impl Leases {
-    /// Until when this server has the lease, by its own clock.
-    fn set(&self, until: Option<Instant>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
-    }
-
-    fn is_held(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| Instant::now() < until)
-    }
-}
 
 impl PostgresServer {
     /// Takes or renews the lease.
@@ -47,16 +31,16 @@ impl PostgresServer {
             sql::MAKE_LEASE.execute(&tx, [KEEPER.into()]).await?;
         }
         tx.commit().await?;
-        self.leases.set((taken > 0).then(|| asked + LEASE));
+        self.lease.set((taken > 0).then(|| asked + LEASE));
         Ok(())
     }
 
     /// Gives the lease up, so that another server takes it at once.
-    pub(super) async fn give_leases_up(&self) {
-        if !self.leases.is_held() {
+    pub(super) async fn give_lease_up(&self) {
+        if !self.lease.is_held() {
             return;
         }
-        self.leases.set(None);
+        self.lease.set(None);
         let given = async {
             let tx = self.begin().await?;
             sql::GIVE_LEASE_UP.execute(&tx, [KEEPER.into(), self.name().into()]).await?;
@@ -71,7 +55,7 @@ impl PostgresServer {
 impl Database {
     /// Whether this server does the work that one server does for all. On a file it always does.
     pub(in crate::server) fn is_keeper(&self) -> bool {
-        self.server().is_none_or(|server| server.leases.is_held())
+        self.server().is_none_or(|server| server.lease.is_held())
     }
 
     /// Takes or renews the lease of that work.

@@ -13,6 +13,8 @@ use crate::server::database::location_error::LocationError;
 pub const SCHEMA: &str = "requery";
 /// Connections that write at the same time, 8: more of them only wait for the disk of one Postgres server.
 pub const WRITERS: u32 = 8;
+/// How long a connection to the server may take, and an answer of a connection that keeps a state.
+pub(super) const ANSWER_TIMEOUT: Duration = limits::WRITE_LOCK_WAIT;
 /// The longest name of a schema. The name of the channel of the bell has it, and a name of Postgres has 63 bytes.
 const LONGEST_SCHEMA: usize = 40;
 

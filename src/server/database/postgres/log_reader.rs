@@ -6,13 +6,14 @@
 
 use std::time::Duration;
 
-use requery_entities::change;
+use requery_entities::{StoredText, change};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, FromQueryResult, QueryResult, TransactionTrait,
 };
 use tokio::time::{Instant, timeout};
 
-use super::server::{ANSWER_TIMEOUT, connect_direct};
+use super::location::ANSWER_TIMEOUT;
+use super::server::connect_direct;
 use crate::protocol::Cursor;
 use crate::server::database::sql::servers as sql;
 use crate::server::database::{Database, DatabaseError, Open, Position};
@@ -76,7 +77,7 @@ impl LogReader {
         let values = [from.to_value(backend), most.into()];
         let rows = in_time(sql::LOOK_AT_LOG.rows(&self.connection, values)).await?;
         let first = rows.first().ok_or(DatabaseError::Busy)?;
-        let (snapshot, epoch) = (first.try_get::<String>("", "snapshot")?, first.try_get("", "epoch")?);
+        let (snapshot, epoch) = (first.try_get::<StoredText>("", "snapshot")?, first.try_get("", "epoch")?);
         let cursor = cursor(database, epoch, &snapshot)?;
         let changes = rows.iter().filter_map(|row| logged(row).transpose()).collect::<Result<_, _>>()?;
         Ok(Look { cursor, changes })
@@ -88,7 +89,7 @@ impl LogReader {
         in_time(sql::READ_ONE_SNAPSHOT.execute_all(&tx)).await?;
         let rows = in_time(sql::SEEN.rows(&tx, [])).await?;
         let first = rows.first().ok_or(DatabaseError::Busy)?;
-        let (snapshot, epoch) = (first.try_get::<String>("", "snapshot")?, first.try_get("", "epoch")?);
+        let (snapshot, epoch) = (first.try_get::<StoredText>("", "snapshot")?, first.try_get("", "epoch")?);
         let cursor = cursor(database, epoch, &snapshot)?;
         Ok(LongPass(tx, cursor))
     }
@@ -131,7 +132,7 @@ impl LongPass {
 }
 
 /// The cursor of a look. Fails if the database has another history than the server opened.
-fn cursor(database: &Database, epoch: Option<String>, snapshot: &str) -> Result<Cursor, DatabaseError> {
+fn cursor(database: &Database, epoch: Option<StoredText>, snapshot: &str) -> Result<Cursor, DatabaseError> {
     match database.opened()? {
         Open::Server(open) => open.cursor(epoch, snapshot),
         Open::File(_) => Err(DatabaseError::Away("the database is no server".to_owned())),
@@ -140,7 +141,7 @@ fn cursor(database: &Database, epoch: Option<String>, snapshot: &str) -> Result<
 
 /// The change of a row of a look. None: the look found no change.
 fn logged(row: &QueryResult) -> Result<Option<LoggedChange>, sea_orm::DbErr> {
-    let Some(xid) = row.try_get::<Option<String>>("", "xid")? else { return Ok(None) };
+    let Some(xid) = row.try_get::<Option<StoredText>>("", "xid")? else { return Ok(None) };
     let xid = xid.parse().map_err(|_| sea_orm::DbErr::Type("the number of a transaction".to_owned()))?;
     Ok(Some(LoggedChange { xid, row: change::Model::from_query_result(row, "")? }))
 }

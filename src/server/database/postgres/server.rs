@@ -1,7 +1,6 @@
 //! One server among the servers on a Postgres database: its name, its connections, and what it does for the others.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::{ConnectOptions, DatabaseConnection, DatabaseTransaction};
@@ -9,13 +8,10 @@ use tokio::sync::Notify;
 
 use super::connections::ServerConnections;
 use super::epoch;
-use super::lease::Leases;
-use super::location::ServerLocation;
+use super::held_lease::HeldLease;
+use super::location::{ANSWER_TIMEOUT, ServerLocation};
 use crate::protocol::limits;
 use crate::server::database::error::{DatabaseError, OpenError};
-
-/// How long a connection to the server may take, and an answer of the connection that keeps a state.
-pub(super) const ANSWER_TIMEOUT: Duration = limits::WRITE_LOCK_WAIT;
 
 /// One server on a Postgres database.
 pub(in crate::server) struct PostgresServer {
@@ -24,7 +20,7 @@ pub(in crate::server) struct PostgresServer {
     name: String,
     /// The connections that were opened at the start. The pools open others by themselves.
     connections: ServerConnections,
-    pub(super) leases: Leases,
+    pub(super) lease: HeldLease,
     /// Rung after each commit of this server.
     pub(super) wrote: Notify,
 }
@@ -51,8 +47,13 @@ impl PostgresServer {
         let connections = ServerConnections::open(&location, epoch, now, Arc::new(migrated));
         let connections = connections.await.map_err(|error| failed(error.to_string()))?;
         let name = uuid::Uuid::now_v7().simple().to_string();
-        let server =
-            Self { location, name, connections: connections.clone(), leases: Leases::default(), wrote: Notify::new() };
+        let server = Self {
+            location,
+            name,
+            connections: connections.clone(),
+            lease: HeldLease::default(),
+            wrote: Notify::new(),
+        };
         Ok((server, connections))
     }
 
@@ -76,7 +77,7 @@ impl PostgresServer {
 
     /// Closes the connections, and leaves the work to the others at once.
     pub(in crate::server::database) async fn leave(&self, open: &ServerConnections) {
-        self.give_leases_up().await;
+        self.give_lease_up().await;
         open.close().await;
     }
 

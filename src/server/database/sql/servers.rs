@@ -1,26 +1,40 @@
 //! The statements of Postgres alone: snapshots, the epoch, the tail of the log, and leases.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
 
 use super::Sql;
 use super::postgres::log_after;
-use crate::server::database::postgres::location::ServerLocation;
 
 /// The settings of a transaction, which it sets itself: it can run on any connection of a proxy.
 #[derive(Clone, Debug)]
 pub struct TransactionSettings(Arc<str>);
 
+/// What a transaction on a database sets.
+#[derive(Clone, Copy, Debug)]
+pub struct TransactionLimits<'s> {
+    /// The schema of requery.
+    pub schema: &'s str,
+    /// How long a statement may run.
+    pub statement_timeout: Duration,
+    /// How long a statement waits for a lock.
+    pub lock_timeout: Duration,
+    /// Whether a proxy gives each transaction another connection. Each statement then has a name that the driver never
+    /// removes, so the names of earlier transactions are removed.
+    pub is_pooled: bool,
+}
+
 impl TransactionSettings {
     /// One snapshot for all statements, and no writes.
-    pub fn of_reads(location: &ServerLocation) -> Self {
-        Self(format!("set transaction isolation level repeatable read, read only; {}", common(location)).into())
+    pub fn of_reads(limits: TransactionLimits<'_>) -> Self {
+        Self(format!("set transaction isolation level repeatable read, read only; {}", common(limits)).into())
     }
 
     /// A snapshot for each statement. A server that hangs must not keep the locks of its transaction.
-    pub fn of_writes(location: &ServerLocation) -> Self {
-        Self(format!("{}; set local idle_in_transaction_session_timeout = '30s'", common(location)).into())
+    pub fn of_writes(limits: TransactionLimits<'_>) -> Self {
+        Self(format!("{}; set local idle_in_transaction_session_timeout = '30s'", common(limits)).into())
     }
 
     /// Sets them.
@@ -29,16 +43,14 @@ impl TransactionSettings {
     }
 }
 
-/// Behind a proxy each statement has a name that the driver never removes, so the names of earlier transactions are
-/// removed. To compile a statement costs more than to run it.
-fn common(location: &ServerLocation) -> String {
+/// To compile a statement costs more than to run it.
+fn common(limits: TransactionLimits<'_>) -> String {
+    let (statement, lock) = (limits.statement_timeout.as_millis(), limits.lock_timeout.as_millis());
+    let forget = if limits.is_pooled { "; deallocate all" } else { "" };
     format!(
-        "set local search_path = {}, pg_temp; set local statement_timeout = {}; set local lock_timeout = {}; \
-         set local jit = off{}",
-        location.schema(),
-        location.statement_timeout.as_millis(),
-        location.lock_timeout.as_millis(),
-        if location.is_pooled() { "; deallocate all" } else { "" }
+        "set local search_path = {}, pg_temp; set local statement_timeout = {statement}; \
+         set local lock_timeout = {lock}; set local jit = off{forget}",
+        limits.schema
     )
 }
 
