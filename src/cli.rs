@@ -68,7 +68,7 @@ pub struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the server: the REST API, the streams and the API documents on one port.
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     /// Show the tasks of a server in the terminal, and keep the display current.
     Watch(watch::WatchArgs),
     /// Send a recording of an agent's hooks to a server, at the recorded pace.
@@ -106,8 +106,8 @@ impl Cli {
 
     /// Runs the command.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        match self.command.unwrap_or(Command::Serve(self.serve)) {
-            Command::Serve(args) => serve::run(args).await,
+        match self.command.unwrap_or(Command::Serve(Box::new(self.serve))) {
+            Command::Serve(args) => serve::run(*args).await,
             Command::Watch(args) => watch::run(args).await,
             Command::Replay(args) => replay::run(args).await,
             Command::Import(args) => import::run(args).await,
