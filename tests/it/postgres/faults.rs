@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use requery::engine::EngineSettings;
+use requery::protocol::ReadModel;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -17,6 +18,25 @@ use crate::app::Ws;
 use crate::cluster::{Cluster, TestDatabase};
 use crate::process::ServerProcess;
 use crate::viewer::{Rest, Viewer};
+
+/// The tasks that exist from the start, which each screen shows. The writers log events on them.
+const OPEN: [&str; 2] = ["0190b0a0-0000-7000-8000-000000000001", "0190b0a0-0000-7000-8000-000000000002"];
+
+/// A screen with the overview and the tasks that exist from the start.
+fn screen(server: &Replica) -> Viewer {
+    let viewer = Viewer::connect("screen", &server.app.url(""), EngineSettings::default());
+    viewer.watch(ReadModel::Overview);
+    for task in OPEN {
+        viewer.watch(ReadModel::Task(task.parse().unwrap()));
+    }
+    viewer
+}
+
+fn insert_open(database: &TestDatabase) {
+    for task in OPEN {
+        database.psql(&format!("insert into tasks (id, title) values ('{task}', 'open')"));
+    }
+}
 
 /// Programs that write through servers and with SQL, and the titles that were acknowledged.
 struct Writers {
@@ -37,7 +57,12 @@ impl Writers {
             tasks.spawn(async move {
                 for number in 0.. {
                     let title = format!("rest {name}.{number}");
-                    if rest.write("POST", "/api/v1/tasks", json!({ "title": title })).await == Some(201) {
+                    let on = format!("/api/v1/tasks/{}/events", OPEN[name as usize % 2]);
+                    let (path, body) = match number % 2 {
+                        0 => ("/api/v1/tasks", json!({ "title": title })),
+                        _ => (on.as_str(), json!({ "kind": "log", "title": title })),
+                    };
+                    if rest.write("POST", path, body).await == Some(201) {
                         acknowledged.lock().unwrap().insert(title);
                     }
                     if ends.load(Ordering::Relaxed) {
@@ -83,7 +108,7 @@ impl Writers {
         while let Some(ended) = self.tasks.join_next().await {
             ended.unwrap();
         }
-        let stored = database.psql("select title from tasks");
+        let stored = database.psql("select title from tasks; select title from events");
         let stored: BTreeSet<_> = stored.lines().map(str::to_owned).collect();
         let acknowledged = self.acknowledged.lock().unwrap();
         assert_eq!(acknowledged.difference(&stored).collect::<Vec<_>>(), Vec::<&String>::new());
@@ -105,8 +130,8 @@ impl World {
     async fn start(cluster: &Cluster) -> Self {
         let database = cluster.create_database();
         let servers = [Replica::start(&database).await, Replica::start(&database).await];
-        let screens =
-            [0, 1].map(|at| Viewer::follow("screen", &servers[at].app.url(""), requery::engine::EngineSettings::default()));
+        insert_open(&database);
+        let screens = [screen(&servers[0]), screen(&servers[1])];
         let streams = [servers[0].stream("").await, servers[1].stream("").await];
         let epoch = epoch_of(&streams[0].1);
         let writers = Writers::start(&[servers[0].app.url(""), servers[1].app.url("")], &database);
@@ -153,13 +178,13 @@ async fn a_killed_server_loses_no_acknowledged_write_and_its_cursors_go_on_elsew
     let database = cluster.create_database();
     let folder = TempDir::new().unwrap();
     let other = Replica::start(&database).await;
-    let screen = Viewer::follow("screen", &other.app.url(""), Default::default());
+    insert_open(&database);
+    let screen = screen(&other);
     for round in 0..3 {
         let killed = ServerProcess::start(Path::new(&database.url), folder.path(), |_| ());
         let mut ws = killed.ws("").await;
         let first = ws.frame().await;
-        let writers =
-            Writers::start(&[format!("http://{}", killed.address), other.app.url("")], &database);
+        let writers = Writers::start(&[format!("http://{}", killed.address), other.app.url("")], &database);
         writers.until_more(30).await;
         let mut last = first;
         // The client reads a part of its frames before the server is gone.
@@ -178,7 +203,7 @@ async fn a_killed_server_loses_no_acknowledged_write_and_its_cursors_go_on_elsew
         let listed = resumed(&again);
         // The log has the transaction of each row.
         let lacked = database.psql(&format!(
-            "select 'task:' || task_id from changes where kind = 'task.started'
+            "select distinct 'task:' || task_id from changes where kind in ('task.started', 'event.logged')
              and not pg_visible_in_snapshot(xid, '{}'::pg_snapshot)",
             cursor.split_once(':').unwrap().1
         ));

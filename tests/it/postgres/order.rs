@@ -145,7 +145,10 @@ async fn a_statement_of_5000_rows_is_one_pass_with_all_rows() {
     for sql in [
         format!("insert into events (task_id, kind) select '{}', 'log' from generate_series(1, {ROWS})", id(1)),
         format!("copy events (task_id, kind, title) from stdin;\n{copied}\\.\n"),
-        format!("insert into events (task_id, kind, title) select '{}', 'log', i from generate_series(1, {ROWS}) i", id(1)),
+        format!(
+            "insert into events (task_id, kind, title) select '{}', 'log', i from generate_series(1, {ROWS}) i",
+            id(1)
+        ),
     ] {
         database.psql(&sql);
         let frames = frames_before_mark(&database, &mut ws).await;
