@@ -5,7 +5,7 @@
 //! root, because Postgres refuses to run as root.
 
 mod database;
-mod programs;
+pub mod programs;
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-pub use database::TestDatabase;
+pub use database::{SCHEMA, TestDatabase};
 
 use crate::app::BACKGROUND_PATIENCE;
 

@@ -36,7 +36,8 @@ impl TestDatabase {
         let mut command = self.command();
         command.args(["-f", "-"]);
         // A later parameter of a URL counts.
-        command.args(["-d", &format!("{}&user={role}", self.url)]);
+        let sign = if self.url.contains('?') { '&' } else { '?' };
+        command.args(["-d", &format!("{}{sign}user={role}", self.url)]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program psql is installed");
         let mut stdin = child.stdin.take().unwrap();
