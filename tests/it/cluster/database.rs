@@ -35,9 +35,7 @@ impl TestDatabase {
     pub fn try_psql_as(&self, role: &str, sql: &str) -> Result<String, String> {
         let mut command = self.command();
         command.args(["-f", "-"]);
-        // A later parameter of a URL counts.
-        let sign = if self.url.contains('?') { '&' } else { '?' };
-        command.args(["-d", &format!("{}{sign}user={role}", self.url)]);
+        command.args(["-d", &self.url_as(role)]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program psql is installed");
         let mut stdin = child.stdin.take().unwrap();
@@ -51,6 +49,13 @@ impl TestDatabase {
         } else {
             Err(String::from_utf8_lossy(&output.stderr).into_owned())
         }
+    }
+
+    /// The URL for a role.
+    pub fn url_as(&self, role: &str) -> String {
+        // A later parameter of a URL counts.
+        let sign = if self.url.contains('?') { '&' } else { '?' };
+        format!("{}{sign}user={role}", self.url)
     }
 
     /// The program `psql` on this database, in the schema of the server.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::replica::{Replica, kind};
+use super::session::Session;
 use crate::app::{PATIENCE, Ws};
 use crate::cluster::{Cluster, SCHEMA, TestDatabase};
 
@@ -73,8 +74,9 @@ fn a_role_with_the_printed_rights_reads_and_changes_nothing_else() {
     for table in ["changes", "folded", "figures", "leases", "epoch", "requery_triggers", "settings", "floor"] {
         assert!(others.contains(&table), "{table}: {tables}");
     }
-    let refused = |sql: &str| {
-        let error = database.try_psql_as(&role, sql).expect_err(sql);
+    let mut session = Session::open_as(&role, &database);
+    let mut refused = |sql: &str| {
+        let error = session.run(sql);
         assert!(
             ["permission denied", "must be owner", "view \"task_counts\""].iter().any(|text| error.contains(text)),
             "{sql}: {error}"

@@ -85,11 +85,6 @@ pub fn cursor_of(answer: &Answer) -> Cursor {
     answer.header("requery-cursor").parse().unwrap_or_else(|_| panic!("no cursor: {} {}", answer.status, answer.text))
 }
 
-/// The cursor of now, which contains each write before.
-pub fn cursor_now(database: &TestDatabase) -> Cursor {
-    database.psql("select token || ':' || pg_current_snapshot()::text from epoch").parse().unwrap()
-}
-
 pub fn kind(frame: &Value) -> &str {
     frame["type"].as_str().unwrap()
 }

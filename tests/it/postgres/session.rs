@@ -16,8 +16,14 @@ pub struct Session {
 
 impl Session {
     pub fn open(database: &TestDatabase) -> Self {
+        Self::open_as("postgres", database)
+    }
+
+    /// The same as another role.
+    pub fn open_as(role: &str, database: &TestDatabase) -> Self {
         let mut command = database.command();
-        command.args(["-v", "ON_ERROR_STOP=0"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.args(["-v", "ON_ERROR_STOP=0", "-d", &database.url_as(role)]);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut psql = command.spawn().expect("the program psql is installed");
         let errors = BufReader::new(psql.stderr.take().unwrap());
         Self { psql, errors }
