@@ -21,6 +21,8 @@ faults=${3:-200}
 
 REQUERY_CASES="$simulated" cargo test --locked --test it -- simulation::
 REQUERY_CASES="$real" cargo test --locked --test it -- --test-threads 1 property:: story::
+REQUERY_CASES="$real" REQUERY_TEST_DATABASE=postgres cargo test --locked --test it -- --test-threads 1 property:: story::
+REQUERY_TEST_DATABASE=postgres cargo test --locked --test it -- rest:: search:: streams:: scopes:: read_cache::
 REQUERY_CASES="$real" cargo test --locked --test it -- hooks::orders:: hooks::replays::
 REQUERY_CASES="$faults" cargo test --locked --test it -- --test-threads 1 --ignored --nocapture faults::random
 cargo test --locked --test it -- --test-threads 1 --ignored --nocapture freshness::

@@ -21,6 +21,7 @@ const KEPT: &[&str] = &[
     "tasks.event_count",
     "tasks.changed_at",
     "tasks.counted_to",
+    "tasks.given",
     "tasks.listed_at",
     "events.updated_at",
     "bookmarks.updated_at",
@@ -328,7 +329,11 @@ async fn a_refused_row_names_the_broken_constraint() {
         ),
         ("insert into usage (task_id, answer_id, model) values ('{a}', 'x', <129>)", "model_is_at_most_128"),
     ] {
-        wire.refuses(&with_texts(write), rule).await;
+        // On Postgres a value of a kept column is taken back before a check sees it.
+        let is_kept = write.contains("set changed_at") || write.contains("set updated_at");
+        if engine() == Engine::Sqlite || !is_kept {
+            wire.refuses(&with_texts(write), rule).await;
+        }
     }
     // Postgres rounds the number, and its texts have no character with the code 0.
     if engine() == Engine::Sqlite {
