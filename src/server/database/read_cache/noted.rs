@@ -40,6 +40,9 @@ pub(super) struct NotedChanges {
     older_end: Position,
     /// The last change that was noted.
     last: Position,
+    /// A position right before the last change. All changes of a transaction have one position on Postgres, so that of
+    /// the change before can contain the last one.
+    before_last: Position,
     half: usize,
     recent: RecentChanges,
 }
@@ -95,6 +98,7 @@ impl NotedChanges {
             every_task: floor.clone(),
             older_end: floor.clone(),
             last: floor.clone(),
+            before_last: floor.clone(),
             floor,
             newer: HashMap::new(),
             older: HashMap::new(),
@@ -112,7 +116,10 @@ impl NotedChanges {
     pub(super) fn note(&mut self, notice: &Notice, position: &Position) {
         self.recent.note(notice, position);
         let reached = Position::of(&self.reached);
-        let before = if self.last.covers(&reached) { self.last.clone() } else { reached };
+        if !self.last.covers(position) {
+            self.before_last = if self.last.covers(&reached) { self.last.clone() } else { reached };
+        }
+        let before = self.before_last.clone();
         for stale in invalidation::stale(notice) {
             match stale {
                 Watched::Group(EveryTask) => self.every_task = position.clone(),

@@ -204,3 +204,20 @@ fn the_cursors_between_two_changes_of_a_read_model_have_one_base() {
     assert!(noted.complete(&cursor(50)));
     assert_eq!(noted.base(of_task(5), &cursor(45)), before(cursor(45)));
 }
+
+/// On Postgres all the changes of a transaction have one position, which contains each of them.
+#[test]
+fn the_base_of_a_change_is_before_its_whole_transaction() {
+    let mut noted = NotedChanges::from(cursor(10));
+    for transaction in [12, 15] {
+        let position = Position::of(&cursor(transaction));
+        for row in 1..=3 {
+            noted.note(&of_row(NoticeKind::TaskUpdated, ListedRows::Tasks, row), &position);
+        }
+    }
+    noted.complete(&cursor(15));
+    for row in 1..=3 {
+        let base = noted.base(of_task(row), &cursor(13));
+        assert!(!base.is_current && !Position::of(&base.cursor).covers(&Position::of(&cursor(15))), "{row}: {base:?}");
+    }
+}
