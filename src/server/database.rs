@@ -193,6 +193,14 @@ impl Database {
         }
     }
 
+    /// Lets requests fail at once while the Postgres server cannot be reached. Otherwise each one would wait for a
+    /// connection.
+    pub(super) fn note_unreachable(&self) {
+        if self.is_shared() {
+            self.0.state.store(Arc::new(State::Away("the Postgres server cannot be reached".to_owned())));
+        }
+    }
+
     /// Checks the whole file.
     pub(super) async fn health(&self) -> Result<Health, DatabaseError> {
         self.file()?.check_file().await?.ok_or_else(|| DatabaseError::Away("the file is being closed".to_owned()))

@@ -140,6 +140,7 @@ pub(super) async fn reopen(database: &Database, read: &mut ReadLog, outlet: &Out
         match resume(database, read, outlet).await {
             Ok(()) => return true,
             Err(error) => {
+                database.note_unreachable();
                 if trouble.is_new(&error, began.elapsed()) {
                     tracing::error!(error, "the database is away; it is tried again every second");
                 }
