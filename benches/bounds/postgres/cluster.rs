@@ -66,7 +66,7 @@ impl Cluster {
         let made = command.output().unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         let mut file = std::fs::OpenOptions::new().append(true).open(data.join("postgresql.conf")).unwrap();
-        write!(file, "{SETTINGS}unix_socket_directories = '{}'\n", folder.path().display()).unwrap();
+        writeln!(file, "{SETTINGS}unix_socket_directories = '{}'", folder.path().display()).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut cluster = Self { folder, port, starts: 0, keeper: None };
         cluster.run();

@@ -37,6 +37,9 @@ const HOLDER: &str = "select holder from requery.leases where until > clock_time
 /// The processes of Postgres that listen for servers.
 const LISTENERS: &str = "from pg_stat_activity where application_name = 'requery' and query ilike 'listen%'";
 
+/// The name of a fault, and the function that measures it: in seconds.
+type Fault = (&'static str, fn(&mut Stage) -> f64);
+
 struct Stage {
     runtime: Runtime,
     cluster: Cluster,
@@ -50,7 +53,7 @@ pub fn measure() -> Vec<Row> {
         let db = runtime.block_on(cluster.create("faults"));
         let task = runtime.block_on(super::tasks(&db, 1)).remove(0);
         let mut stage = Stage { runtime, cluster, db, task };
-        let faults: [(&str, fn(&mut Stage) -> f64); 9] = [
+        let faults: [Fault; 9] = [
             ("the server of the screen is killed", Stage::kill_server),
             ("the server with the lease is killed, until another one has it", Stage::kill_holder),
             ("the connections that listen end, a write through the other server", Stage::end_listeners),
