@@ -40,7 +40,7 @@ pub fn measure() -> Vec<Row> {
     super::on_cluster(|cluster| {
         let runtime = runtime();
         let sides = runtime.block_on(async {
-            let with = Side::start(&cluster, "with").await;
+            let with = Side::start(&cluster, "served").await;
             let notifying = Side::start(&cluster, "notifying").await;
             notifying.db.run("insert into requery.settings values ('notify', 'on')").await;
             let db = cluster.create("bare").await;

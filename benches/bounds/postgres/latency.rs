@@ -4,6 +4,7 @@
 //! SQL. The bound holds for the time from the answer of the commit, since the flush of Postgres to the disk is the
 //! same without requery; the time from before the commit stands beside it.
 
+use std::net::SocketAddr;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -37,7 +38,6 @@ pub fn measure() -> Vec<Row> {
         let task = runtime().block_on(super::tasks(&db, 1)).remove(0);
         let (first, second) = (Replica::start(db.url()), Replica::start(db.url()));
         let frames = listen(second.server.address);
-        let mut writer = Exchange::open(first.server.address);
         let (mut by_rest, mut by_poll, mut by_notify) = (Delays::default(), Delays::default(), Delays::default());
         let notify = |value: &str| {
             let set = format!(
@@ -50,7 +50,7 @@ pub fn measure() -> Vec<Row> {
             let is_measured = round > 0;
             let changes = if is_measured { CHANGES[usize::from(is_quick())] } else { WARM_UP };
             notify("off");
-            by_rest.note(is_measured, &by_request(&mut writer, &task, changes), &frames);
+            by_rest.note(is_measured, &by_request(first.server.address, &task, changes), &frames);
             by_poll.note(is_measured, &by_sql(&db, &task, changes), &frames);
             notify("on");
             by_notify.note(is_measured, &by_sql(&db, &task, changes), &frames);
@@ -89,11 +89,12 @@ impl Delays {
 }
 
 /// Writes through a server. Returns the times just before each request and just after its answer.
-fn by_request(writer: &mut Exchange, task: &str, changes: usize) -> Vec<(u64, u64)> {
+fn by_request(address: SocketAddr, task: &str, changes: usize) -> Vec<(u64, u64)> {
+    let mut writer = Exchange::open(address);
     let write = |_| {
         std::thread::sleep(pause());
         let sent = now();
-        log(writer, task, 1);
+        log(&mut writer, task, 1);
         (sent, now())
     };
     (0..changes).map(write).collect()
