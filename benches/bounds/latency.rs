@@ -64,7 +64,7 @@ pub fn measure() -> Vec<Row> {
 }
 
 /// Opens a WebSocket and returns the time at which the frame of each event arrives.
-fn listen(address: SocketAddr) -> Receiver<u64> {
+pub fn listen(address: SocketAddr) -> Receiver<u64> {
     let mut socket = Blocking::open(address);
     let (sender, frames) = channel();
     std::thread::spawn(move || {
@@ -79,7 +79,7 @@ fn listen(address: SocketAddr) -> Receiver<u64> {
 }
 
 /// The time from each commit to the frame of its event, in milliseconds.
-fn delays(written: &[u64], frames: &Receiver<u64>) -> Vec<f64> {
+pub fn delays(written: &[u64], frames: &Receiver<u64>) -> Vec<f64> {
     let delay = |at: &u64| (frames.recv_timeout(FRAME_TIMEOUT).expect("a frame is lost") as f64 - *at as f64) / 1e6;
     written.iter().map(delay).collect()
 }

@@ -1,8 +1,8 @@
 //! The costs of the server and its client, each with the bound that it must keep.
 //!
 //! `cargo bench` measures every benchmark, `cargo bench -- NAME...` each benchmark with all these names in its own
-//! name, and `cargo bench -- performance` the benchmarks of `docs/performance.md`, with `--quick` in three rounds
-//! instead of five. A figure is the median of several rounds of one run, with the lowest and the highest round beside
+//! name, `cargo bench -- performance` the benchmarks of `docs/performance.md`, and `cargo bench -- postgres` those of
+//! servers on Postgres; with `--quick` in three rounds instead of five. A figure is the median of several rounds of one run, with the lowest and the highest round beside
 //! it. Timings are noisy, so a missed bound fails the run only with `--strict` or `REQUERY_BENCH_STRICT=1`.
 //! `REQUERY_BENCH_SERVER` names the program of another version, whose server is measured instead.
 
@@ -46,6 +46,8 @@ mod outside;
 
 mod performance;
 
+mod postgres;
+
 use std::process::ExitCode;
 
 use table::Row;
@@ -78,6 +80,11 @@ const BOUNDS: &[Bound] = &[
     ("performance reconnect", performance::reconnect::measure),
     ("performance projects", performance::projects::measure),
     ("performance waiting", performance::waiting::measure),
+    ("postgres inserts", postgres::inserts::measure),
+    ("postgres latency", postgres::latency::measure),
+    ("postgres replicas", postgres::replicas::measure),
+    ("postgres ladder", postgres::ladder::measure),
+    ("postgres faults", postgres::faults::measure),
 ];
 
 /// A benchmark that also belongs to `docs/performance.md`.

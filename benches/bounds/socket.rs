@@ -13,12 +13,17 @@ pub struct Blocking(tungstenite::WebSocket<TcpStream>);
 
 impl Blocking {
     pub fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
+        Self::try_open(address).unwrap().0
+    }
+
+    /// Returns the text of the first frame too. `None`: there is no server, or it takes no stream.
+    pub fn try_open(address: SocketAddr) -> Option<(Self, tungstenite::Utf8Bytes)> {
+        let stream = TcpStream::connect(address).ok()?;
         stream.set_nodelay(true).unwrap();
-        let (socket, _) = tungstenite::client(format!("ws://{address}/ws"), stream).unwrap();
+        let (socket, _) = tungstenite::client(format!("ws://{address}/ws"), stream).ok()?;
         let mut socket = Self(socket);
-        socket.frame().unwrap();
-        socket
+        let first = socket.frame()?;
+        Some((socket, first))
     }
 
     /// The text of the next frame. `None` at the end of the stream. Answers pings.

@@ -14,6 +14,7 @@ use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use requery::protocol::Cursor;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
@@ -81,6 +82,9 @@ pub struct Seen {
     pub spread_ms: AtomicU64,
     notes_spread: AtomicBool,
     reached: Vec<AtomicU64>,
+    keeps_cursors: AtomicBool,
+    /// The text of the newest cursor of each connection, from the moment at which they are kept.
+    cursors: Mutex<Vec<String>>,
     records: AtomicBool,
     arrivals: Mutex<Vec<Arrival>>,
     sample: Mutex<String>,
@@ -130,6 +134,18 @@ impl Swarm {
     /// The cursor that this connection has reached.
     pub fn reached(&self, connection: usize) -> u64 {
         self.seen.reached[connection].load(Ordering::Relaxed)
+    }
+
+    /// Keeps the newest cursor of each connection from now on: on Postgres a cursor is more than one number.
+    pub fn keep_cursors(&self) {
+        self.seen.cursors.lock().unwrap().resize(self.count, String::new());
+        self.seen.keeps_cursors.store(true, Ordering::SeqCst);
+    }
+
+    /// The number of connections whose newest cursor does not satisfy this.
+    pub fn lacking(&self, has: impl Fn(&Cursor) -> bool) -> usize {
+        let is_lacking = |text: &&String| !text.parse().is_ok_and(|cursor| has(&cursor));
+        self.seen.cursors.lock().unwrap().iter().filter(is_lacking).count()
     }
 
     /// The text of a frame that announced an event.
@@ -313,6 +329,14 @@ impl Connection {
                 let spread = number_after(text, b"\"spread_ms\":").unwrap_or(0);
                 seen.spread_ms.store(spread, Ordering::Relaxed);
             }
+        }
+        if seen.keeps_cursors.load(Ordering::Relaxed)
+            && let Some(start) = find_last(text, b"\"cursor\":\"")
+        {
+            let cursor = text[start..].split(|byte| *byte == b'"').next().unwrap_or_default();
+            let kept = &mut seen.cursors.lock().unwrap()[self.number];
+            kept.clear();
+            kept.push_str(&String::from_utf8_lossy(cursor));
         }
         let Some(cursor) = cursor_of(text) else { return };
         let before = seen.reached[self.number].fetch_max(cursor, Ordering::Relaxed);
