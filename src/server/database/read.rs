@@ -255,8 +255,13 @@ impl Database {
                 (transaction, cursor, is_new, None)
             }
             Open::Server(open) => {
-                let (transaction, cursor) = open.begin_read().await?;
-                let is_new = open.note_minted(&cursor);
+                let known = self.0.read_cache.reached();
+                let (transaction, cursor, has_grown) = open.begin_read(known.as_ref()).await?;
+                // Then the cache knows of every change of the snapshot, and need not wait for the tail.
+                if !has_grown && known.is_some_and(|known| known.epoch() == cursor.epoch()) {
+                    self.complete_notes(&cursor);
+                }
+                let is_new = open.note_minted(&cursor) && has_grown;
                 (transaction, cursor, is_new, Some(open.patience))
             }
         };

@@ -150,6 +150,11 @@ impl ReadCache {
         }
     }
 
+    /// The cursor up to which every change is noted. None: no tail tells the cache of changes.
+    pub(super) fn reached(&self) -> Option<Cursor> {
+        lock(&self.noted).as_ref().map(|noted| noted.reached().clone())
+    }
+
     /// Notes that every change in `cursor` was noted.
     pub(super) fn complete(&self, cursor: &Cursor) {
         let is_ours = lock(&self.noted).as_mut().is_some_and(|noted| noted.complete(cursor));

@@ -50,6 +50,7 @@ pub(in crate::server::database) struct ServerConnections {
 struct Seen {
     snapshot: StoredText,
     epoch: Option<StoredText>,
+    has_grown: bool,
 }
 
 /// The changes that a transaction that writes will have shown with its commit.
@@ -91,13 +92,19 @@ impl ServerConnections {
         Self { shown: Arc::new(Mutex::new(Cursor::new(&*epoch, now))), epoch, ..self.clone() }
     }
 
-    /// Begins a transaction that reads one snapshot, and returns the cursor of that.
-    pub(in crate::server::database) async fn begin_read(&self) -> Result<(DatabaseTransaction, Cursor), DatabaseError> {
+    /// Begins a transaction that reads one snapshot. Returns the cursor of that, and whether the log has a change in it
+    /// that `known` does not contain: other transactions of the server move a snapshot, and most of them log nothing.
+    pub(in crate::server::database) async fn begin_read(
+        &self,
+        known: Option<&Cursor>,
+    ) -> Result<(DatabaseTransaction, Cursor, bool), DatabaseError> {
         let tx = begin(&self.readers, &self.begin_read).await?;
-        let seen: Option<Seen> = sql::SEEN.one(&tx, []).await?;
+        // Of an empty snapshot every change is a new one, and one is enough to know.
+        let known = known.filter(|known| known.epoch() == &*self.epoch).map(|known| known.snapshot().to_string());
+        let seen: Option<Seen> = sql::SEEN_AFTER.one(&tx, [known.unwrap_or_else(|| "1:1:".to_owned()).into()]).await?;
         let seen = seen.ok_or(DatabaseError::Busy)?;
         let cursor = self.cursor(seen.epoch, &seen.snapshot)?;
-        Ok((tx, cursor))
+        Ok((tx, cursor, seen.has_grown))
     }
 
     /// Begins a transaction that writes.

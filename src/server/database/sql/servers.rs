@@ -61,6 +61,13 @@ pub const READ_ONE_SNAPSHOT: Sql = Sql::postgres("set transaction isolation leve
 pub const SEEN: Sql =
     Sql::postgres("select pg_current_snapshot()::text as snapshot, (select token from epoch) as epoch");
 
+/// The same, and whether the log has a row in it that is not in the snapshot `$1`.
+pub const SEEN_AFTER: Sql = Sql::postgres(concat!(
+    "select pg_current_snapshot()::text as snapshot, (select token from epoch) as epoch, exists (",
+    log_after!("1", "$1::text::pg_snapshot", ""),
+    ") as has_grown"
+));
+
 /// The snapshot of the statement, the number of the transaction if it has written, and the epoch.
 pub const WRITTEN: Sql = Sql::postgres(
     "select pg_current_snapshot()::text as snapshot, pg_current_xact_id_if_assigned()::text as own,
