@@ -1,7 +1,8 @@
 //! The home of SQL: every statement that the server writes out as text, and the few functions that run one.
 //!
 //! The texts stand in one file for each theme. A text names the values it takes by position: as `?` or `?1` for SQLite,
-//! and as `$1` for Postgres. A comment names a value once, as `?1`. Queries that the entities can express are built from the entities, where they are needed.
+//! and as `$1` for Postgres. A comment names a value once, as `?1`. Queries that the entities can express are built from
+//! the entities, where they are needed.
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, QueryResult, Statement, TryGetable, Value};
 
