@@ -23,6 +23,18 @@ if [ -z "$(has_pgbouncer)" ] && ! scripts/apt-install pgbouncer; then
   exit 1
 fi
 
+# One of these tests moves the clock of Postgres, which only works on Linux.
+has_faketime() {
+  for folder in /usr/lib/*/faketime /usr/lib /usr/lib64 /usr/local/lib; do
+    if [ -e "$folder/libfaketime.so.1" ]; then return 0; fi
+  done
+  return 1
+}
+if [ "$(uname)" = Linux ] && ! has_faketime && ! scripts/apt-install libfaketime; then
+  echo "test.sh: the tests need libfaketime (apt-get install libfaketime)" >&2
+  exit 1
+fi
+
 for component in rustfmt clippy; do
   if ! cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1; then
     rustup component add "$component"

@@ -130,7 +130,7 @@ pub async fn run_on(
         jobs.start_required(postgres::bell::listen(database.clone(), jobs.stop_token()));
         jobs.start_required(postgres::bell::ring_others(database.clone(), jobs.stop_token()));
         jobs.start_repeated(LeaseJob(database.clone()));
-        jobs.start_repeated(SchemaJob(database.clone()));
+        jobs.start_repeated(SchemaJob { database: database.clone(), interval: config.schema_check_interval });
     } else {
         jobs.start_repeated(leaving::LeavingJob::new(database.clone()));
         jobs.start_repeated(listing::ListingJob::new(database.clone()));

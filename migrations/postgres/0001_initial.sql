@@ -1,7 +1,5 @@
 -- The schema of version 1: tables, indexes, views and first rows. The triggers are in `triggers/postgres`.
---
--- `{is_id:column}` stands for the condition that a column holds a UUID in lower-case hyphenated text, `{is_time:column}`
--- for the condition that it holds milliseconds of the years 1970 to 9999. Each text compares by its bytes, as in SQLite.
+-- Each text compares by its bytes, as in SQLite.
 
 -- The change log, and the tables to read it with.
 
@@ -129,12 +127,7 @@ create table purges (
 -- Deleted tasks whose rows are deleted later. None on this engine: foreign keys delete them at once.
 create table leaving (task_id text collate "C" primary key);
 
--- The servers, and the work that one of them does for all. The clock is that of the database.
-create table servers (
-    name text collate "C" primary key,
-    holder text collate "C",
-    until timestamptz
-);
+-- The work that one server does for all. The clock is that of the database.
 create table leases (
     name text collate "C" primary key,
     holder text collate "C",
@@ -150,7 +143,7 @@ create table settings (
 -- Tasks.
 
 create table tasks (
-    id text collate "C" primary key default fresh_id() constraint id_is_a_uuid check ({is_id:id}),
+    id text collate "C" primary key default fresh_id() constraint id_is_a_uuid check (is_uuid(id)),
     title text collate "C" not null
         constraint title_is_1_to_500_characters check (length(title) between 1 and 500),
     project text collate "C" not null default ''
@@ -171,7 +164,7 @@ create table tasks (
     status_reason text collate "C",
     -- When the status last changed. Kept by the trigger unless a writer sets it together with the status.
     status_since bigint not null default now_ms()
-        constraint status_since_is_in_the_years_1970_to_9999 check ({is_time:status_since}),
+        constraint status_since_is_in_the_years_1970_to_9999 check (is_time(status_since)),
     summary text collate "C",
     -- The state of the agent that the server computes from its hooks, as JSON. No screen shows it, so the triggers log
     -- no change of it.
@@ -180,17 +173,17 @@ create table tasks (
     -- up to `folded.next`; `task_counts` adds the rest.
     event_count bigint not null default 0,
     changed_at bigint not null default now_ms()
-        constraint changed_at_is_in_the_years_1970_to_9999 check ({is_time:changed_at}),
+        constraint changed_at_is_in_the_years_1970_to_9999 check (is_time(changed_at)),
     created_at bigint not null default now_ms()
-        constraint created_at_is_in_the_years_1970_to_9999 check ({is_time:created_at}),
+        constraint created_at_is_in_the_years_1970_to_9999 check (is_time(created_at)),
     -- The time of the last hook of the agent, and the process of the agent if a hook named it. The server sets both
     -- columns for tasks that hooks report. No screen shows them, so the triggers log no change of them.
     heard_at bigint
-        constraint heard_at_is_in_the_years_1970_to_9999 check ({is_time:heard_at}),
+        constraint heard_at_is_in_the_years_1970_to_9999 check (is_time(heard_at)),
     process text collate "C",
     -- The stale flag: since when the agent has been silent or gone, and which of the two.
     stale_since bigint
-        constraint stale_since_is_in_the_years_1970_to_9999 check ({is_time:stale_since}),
+        constraint stale_since_is_in_the_years_1970_to_9999 check (is_time(stale_since)),
     stale_reason text collate "C"
         constraint stale_reason_is_known check (stale_reason in ('silent', 'gone')),
     -- The question that a task waits with, the command that it asks for, or the text of its error. A change of the status
@@ -234,7 +227,7 @@ create index tasks_project_status_listed on tasks (project, status, listed_at, i
 -- Sessions: the runs of agents on tasks.
 
 create table sessions (
-    id text collate "C" primary key default fresh_id() constraint id_is_a_uuid check ({is_id:id}),
+    id text collate "C" primary key default fresh_id() constraint id_is_a_uuid check (is_uuid(id)),
     task_id text collate "C" not null references tasks (id) on delete cascade,
     source text collate "C" not null default 'sql',
     runtime_session_id text collate "C",
@@ -242,9 +235,9 @@ create table sessions (
         constraint status_is_known check (status in ('running', 'completed', 'errored', 'lost')),
     summary text collate "C",
     started_at bigint not null default now_ms()
-        constraint started_at_is_in_the_years_1970_to_9999 check ({is_time:started_at}),
+        constraint started_at_is_in_the_years_1970_to_9999 check (is_time(started_at)),
     ended_at bigint
-        constraint ended_at_is_in_the_years_1970_to_9999 check ({is_time:ended_at}),
+        constraint ended_at_is_in_the_years_1970_to_9999 check (is_time(ended_at)),
     model text collate "C"
         constraint model_is_at_most_256_bytes check (octet_length(model) <= 256),
     host text collate "C"
@@ -258,23 +251,21 @@ create index sessions_running on sessions (source, host) where status = 'running
 create table events (
     -- The place in the timeline. A place is never taken twice.
     position bigint generated by default as identity primary key
-        constraint position_is_1_to_9007199254740991 check (position between 1 and 9007199254740991),
-    id text collate "C" not null unique default fresh_id() constraint id_is_a_uuid check ({is_id:id}),
-    -- Checked at the end of the transaction, so that the trigger can say first what is wrong.
-    task_id text collate "C" not null references tasks (id) on delete cascade deferrable initially deferred,
+        constraint position_is_1_to_9007199254740991 check (is_event_position(position)),
+    id text collate "C" not null unique default fresh_id() constraint id_is_a_uuid check (is_uuid(id)),
+    -- Not a foreign key: the trigger of an insert reads the row of the task anyway, and locks it as a foreign key would. The
+    -- trigger of a deleted task deletes its events.
+    task_id text collate "C" not null,
     session_id text collate "C",
     kind text collate "C" not null
-        constraint kind_is_1_to_64_lower_case_letters_digits_dots_and_underscores check (kind ~ '^[a-z0-9._]{1,64}$'),
+        constraint kind_is_1_to_64_lower_case_letters_digits_dots_and_underscores check (is_event_kind(kind)),
     family text collate "C"
-        constraint family_is_known
-        check (family in ('terminal', 'file', 'explore', 'agent', 'mcp', 'todo', 'question')),
+        constraint family_is_known check (is_event_family(family)),
     -- Left out, it follows from kind and family.
     lane text collate "C"
-        constraint lane_is_known
-        check (lane in ('user', 'assistant', 'exploration', 'implementation', 'terminal', 'planning', 'questions',
-            'todos', 'git', 'background', 'coordination', 'system')),
+        constraint lane_is_known check (is_event_lane(lane)),
     state text collate "C"
-        constraint state_is_known check (state in ('running', 'ok', 'failed', 'denied', 'abandoned')),
+        constraint state_is_known check (is_event_state(state)),
     title text collate "C" not null default ''
         constraint title_is_at_most_500_characters check (length(title) <= 500),
     body text collate "C"
@@ -285,9 +276,9 @@ create table events (
     -- The id of the tool call, the subagent or the todo in its runtime. A task has one event for each such id.
     external_id text collate "C",
     created_at bigint not null default now_ms()
-        constraint created_at_is_in_the_years_1970_to_9999 check ({is_time:created_at}),
+        constraint created_at_is_in_the_years_1970_to_9999 check (is_time(created_at)),
     updated_at bigint not null default now_ms()
-        constraint updated_at_is_in_the_years_1970_to_9999 check ({is_time:updated_at})
+        constraint updated_at_is_in_the_years_1970_to_9999 check (is_time(updated_at))
 );
 create index events_task on events (task_id, position, created_at);
 create unique index events_external on events (task_id, external_id) where external_id is not null;
@@ -298,7 +289,7 @@ create index events_files on events (task_id, position) where family = 'file';
 -- Bookmarks: marked tasks and events.
 
 create table bookmarks (
-    id text collate "C" primary key default fresh_id() constraint id_is_a_uuid check ({is_id:id}),
+    id text collate "C" primary key default fresh_id() constraint id_is_a_uuid check (is_uuid(id)),
     task_id text collate "C" not null references tasks (id) on delete cascade,
     -- None: the task itself is marked.
     event_id text collate "C" references events (id) on delete cascade,
@@ -307,9 +298,9 @@ create table bookmarks (
     note text collate "C"
         constraint note_is_at_most_64_kib check (octet_length(note) <= 65536),
     created_at bigint not null default now_ms()
-        constraint created_at_is_in_the_years_1970_to_9999 check ({is_time:created_at}),
+        constraint created_at_is_in_the_years_1970_to_9999 check (is_time(created_at)),
     updated_at bigint not null default now_ms()
-        constraint updated_at_is_in_the_years_1970_to_9999 check ({is_time:updated_at}),
+        constraint updated_at_is_in_the_years_1970_to_9999 check (is_time(updated_at)),
     -- The project of the task, kept by the triggers.
     project text collate "C"
 );
@@ -342,7 +333,7 @@ create table usage (
     cost_usd_micros bigint
         constraint cost_usd_micros_are_0_to_a_trillion check (cost_usd_micros between 0 and 1000000000000),
     at bigint not null default now_ms()
-        constraint at_is_in_the_years_1970_to_9999 check ({is_time:at}),
+        constraint at_is_in_the_years_1970_to_9999 check (is_time(at)),
     -- The project of the task, kept by the triggers: they find the counters with it even after the task was deleted.
     project text collate "C",
     primary key (task_id, answer_id)
@@ -366,7 +357,7 @@ create table agents (
         constraint hooks_are_no_negative_number check (hooks >= 0),
     -- The minute of the last hook.
     heard_at bigint
-        constraint heard_at_is_in_the_years_1970_to_9999 check ({is_time:heard_at}),
+        constraint heard_at_is_in_the_years_1970_to_9999 check (is_time(heard_at)),
     primary key (source, host, project)
 );
 
@@ -381,12 +372,20 @@ create view task_counts (id, event_count, changed_at) as
         select sum(counts_pending.events)::bigint as events, max(counts_pending.changed_at) as changed_at
         from counts_pending where counts_pending.task_id = tasks.id
     ) pending
+    -- Each half of the log is a range of an index. With one condition for both, all events of the task would be read.
     cross join lateral (
-        select count(*) as events, max(least(changes.happened_at, changes.at)) as changed_at
-        from changes
-        where changes.task_id = tasks.id and changes.kind = 'event.logged'
-            and (changes.xid >= (select pg_snapshot_xmax(next::pg_snapshot) from folded)
-                or changes.xid = any (array(select pg_snapshot_xip(next::pg_snapshot) from folded)))
+        select count(*) as events, max(log.at) as changed_at
+        from (
+            select least(happened_at, at) as at from changes
+            where task_id = tasks.id and kind = 'event.logged'
+                and xid >= (select pg_snapshot_xmax(next::pg_snapshot) from folded) and xid < '9223372036854775807'::xid8
+            union all
+            select least(happened_at, at) from changes
+            where task_id = tasks.id and kind = 'event.logged'
+                and xid >= (select pg_snapshot_xmin(next::pg_snapshot) from folded)
+                and xid < (select pg_snapshot_xmax(next::pg_snapshot) from folded)
+                and xid = any (array(select pg_snapshot_xip(next::pg_snapshot) from folded))
+        ) log
     ) unfolded;
 
 -- Search.
@@ -414,6 +413,19 @@ create table search_documents (
 create unique index search_documents_task on search_documents (task, position, bookmark_id);
 create unique index search_documents_bookmark on search_documents (bookmark_id) where bookmark_id is not null;
 
+-- The words of tasks, events and bookmarks, folded by the server, with their places in the title and the text. The
+-- words that begin with a slash are the project (`/p…`), the task (`/t…`) and the sections of the id (`/0:…` to
+-- `/4:…`), so that a search in a rare project, and one for the newest documents, need not collect all documents with a
+-- frequent word.
+create table search_index (
+    id bigint primary key,
+    words tsvector not null
+);
+-- A search looks through the whole list of pending words, so that list stays short.
+create index search_index_words on search_index using gin (words) with (gin_pending_list_limit = 512);
+-- The queries of the server use the index whatever the frequencies are, and to count them costs a lot.
+alter table search_index alter column words set statistics 0;
+
 create table searched (
     -- The snapshot up to which the log is in the index. Empty: the index was never built.
     next text collate "C" not null,
@@ -428,6 +440,9 @@ create table searched (
     -- The version of the rules about words by which the index was made.
     words bigint not null default 1,
     -- Grows with each step, so that of two servers one takes the step.
-    step bigint not null default 0
+    step bigint not null default 0,
+    -- The place in the log of the last change of a transaction that was followed in part, as `<xid>:<id>`. The position
+    -- `next` does not contain that transaction.
+    partly text collate "C" constraint partly_is_a_place check (partly ~ '^[0-9]+:[0-9]+$')
 );
 insert into searched (next, document) values ('', 1);

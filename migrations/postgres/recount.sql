@@ -96,7 +96,12 @@ insert into activity (project, hour, events)
         or xid = any (array(select pg_snapshot_xip(next::pg_snapshot) from folded))) group by 1, 2
     on conflict (project, hour) do update set events = activity.events + excluded.events;
 delete from folded;
-insert into folded (next) values (pg_current_snapshot()::text);
+-- The snapshot of a transaction can contain its own number, and the changes of this one are folded later.
+insert into folded (next)
+    select least(pg_snapshot_xmin(now), own)::text || ':' || pg_snapshot_xmax(now)::text || ':' || coalesce(
+        (select string_agg(running::text, ',' order by running)
+            from (select pg_snapshot_xip(now) as running union select own) it where running < pg_snapshot_xmax(now)), '')
+    from (select pg_current_snapshot() as now, pg_current_xact_id() as own) it;
 delete from counts_pending;
 update tasks set event_count = greatest(counted.event_count, counted.events),
         changed_at = least(counted.changed_at, now_ms()), listed_at = least(counted.changed_at, now_ms()), given = 0
@@ -111,6 +116,11 @@ update bookmarks set project = tasks.project from tasks
     where tasks.id = task_id and bookmarks.project is distinct from tasks.project;
 update usage set project = tasks.project from tasks
     where tasks.id = task_id and usage.project is distinct from tasks.project;
+
+-- The next event gets the place after those that no trigger took. A greater place than a writer may choose would leave no
+-- place for the next event, so it does not count.
+select setval('events_position_seq', max(position)) from events where position <= 1000000000000
+    having max(position) > coalesce(pg_sequence_last_value('events_position_seq'), 0);
 
 -- All figures are counted from the rows.
 delete from figure_deltas;

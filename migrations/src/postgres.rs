@@ -8,7 +8,7 @@ mod files;
 mod parts;
 mod triggers;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, TransactionTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, TransactionTrait};
 
 use crate::error::MigrateError;
 use crate::{Migrated, rows};
@@ -16,8 +16,15 @@ use crate::{Migrated, rows};
 /// The oldest version that is served, as Postgres numbers it.
 const OLDEST_VERSION: i64 = 150_000;
 
+/// The longest name of a schema, in bytes: the name of the channel of the notifications has it, and Postgres allows 63.
+pub const LONGEST_SCHEMA: usize = 40;
+
 /// The tables that other programs may write.
 const WRITABLE: &str = "tasks, sessions, events, bookmarks, usage, agents";
+
+/// A migration locks the tables, and each other program waits behind a lock that waits. So the wait for the transactions
+/// of other programs is short, and the caller tries again later.
+const LOCK_WAIT: &str = "set local lock_timeout = '2s'";
 
 /// The state of the schema before it is migrated.
 enum Standing {
@@ -33,7 +40,7 @@ enum Standing {
 pub fn is_schema_name(name: &str) -> bool {
     let begins = name.bytes().next().is_some_and(|it| it.is_ascii_lowercase() || it == b'_');
     let goes_on = name.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'_');
-    begins && goes_on && name.len() <= 63 && !name.starts_with("pg_")
+    begins && goes_on && name.len() <= LONGEST_SCHEMA && !name.starts_with("pg_")
 }
 
 /// Brings the schema to its newest version, or refuses before the first write. Makes the schema if it is missing.
@@ -42,9 +49,7 @@ pub fn is_schema_name(name: &str) -> bool {
 /// each other.
 pub async fn migrate(db: &DatabaseConnection, schema: &str) -> Result<Migrated, MigrateError> {
     check_name(schema)?;
-    let tx = db.begin().await?;
-    let lock = format!("select pg_advisory_xact_lock(hashtextextended('requery schema {schema}', 0))");
-    tx.execute_unprepared(&lock).await?;
+    let tx = begin(db, schema).await?;
     let standing = standing(&tx, schema).await?;
     if matches!(standing, Standing::Missing) {
         tx.execute_unprepared(&format!("create schema {schema}")).await?;
@@ -72,6 +77,15 @@ pub async fn migrate(db: &DatabaseConnection, schema: &str) -> Result<Migrated, 
     migrated.lost = parts::lost(&tx, schema).await?;
     tx.commit().await?;
     Ok(migrated)
+}
+
+/// Begins a transaction that changes the schema. Of two such transactions one waits for the other.
+async fn begin(db: &DatabaseConnection, schema: &str) -> Result<DatabaseTransaction, DbErr> {
+    let tx = db.begin().await?;
+    let lock = format!("select pg_advisory_xact_lock(hashtextextended('requery schema {schema}', 0))");
+    tx.execute_unprepared(&lock).await?;
+    tx.execute_unprepared(LOCK_WAIT).await?;
+    Ok(tx)
 }
 
 /// Fails if [`migrate`] would refuse this schema. Only reads.
@@ -103,6 +117,22 @@ pub async fn differences(db: &impl ConnectionTrait, schema: &str) -> Result<Vec<
     Ok(found)
 }
 
+/// Puts back the triggers, functions, indexes and views of a schema whose tables have faults, as [`migrate`] refuses to. So
+/// the log misses no write because of a fault of a table. Returns what was put back.
+pub async fn put_back(db: &DatabaseConnection, schema: &str) -> Result<Vec<String>, MigrateError> {
+    let tx = begin(db, schema).await?;
+    tx.execute_unprepared(&format!("set local search_path = {schema}, pg_temp")).await?;
+    let put_back = triggers::apply(&tx, schema, false).await?;
+    tx.commit().await?;
+    Ok(put_back)
+}
+
+/// Records the triggers of the schema of this transaction as made by requery, after they were disabled and enabled again.
+pub async fn record_triggers(tx: &impl ConnectionTrait) -> Result<(), DbErr> {
+    let schema = texts(tx, "select current_schema()::text").await?.pop();
+    triggers::record_again(tx, &schema.ok_or_else(|| DbErr::RecordNotFound("the schema".to_owned()))?).await
+}
+
 /// The constraints that tables have lost, as in [`Migrated::lost`]. Only reads.
 pub async fn lost_constraints(db: &impl ConnectionTrait, schema: &str) -> Result<Vec<String>, DbErr> {
     parts::lost(db, schema).await
@@ -131,7 +161,7 @@ fn check_name(schema: &str) -> Result<(), MigrateError> {
     if is_schema_name(schema) {
         return Ok(());
     }
-    let rule = "is no name for the schema: it has small letters, digits and underscores, and at most 63 of them";
+    let rule = "is no name for the schema: it has small letters, digits and underscores, and at most 40 of them";
     Err(MigrateError::Unfit(format!("{schema:?} {rule}")))
 }
 
@@ -205,10 +235,10 @@ mod tests {
 
     #[test]
     fn a_schema_has_a_plain_name() {
-        for name in ["requery", "_a1", &"a".repeat(63)] {
+        for name in ["requery", "_a1", &"a".repeat(40)] {
             assert!(is_schema_name(name), "{name}");
         }
-        for name in ["", "1a", "A", "a-b", "a b", "ä", "pg_a", &"a".repeat(64)] {
+        for name in ["", "1a", "A", "a-b", "a b", "ä", "pg_a", &"a".repeat(41)] {
             assert!(!is_schema_name(name), "{name}");
         }
     }

@@ -24,8 +24,8 @@ pub(super) use last_heard::hooks_last_heard;
 mod silence;
 use silence::SilenceJob;
 pub use silence::{
-    AnsweredTask, Judgement, OutsideSigns, SilenceLimits, carry_out, carry_out_answer, find_answered, judge_silences,
-    sessions_with_a_word,
+    AnsweredTask, Judgement, JudgingServer, OutsideSigns, SilenceLimits, carry_out, carry_out_answer, find_answered,
+    judge_silences, sessions_with_a_word,
 };
 
 mod spool_intake;
@@ -34,7 +34,8 @@ use spool_intake::SpoolIntakeJob;
 /// Starts the background jobs of the agents: the search for silent agents, and the intake of spooled hook records.
 ///
 /// `spools` is the folder with one spool for each server, and `address` names the spool of this one. `session_files` is
-/// the folder of the files in which sessions of Claude Code say their status.
+/// the folder of the files in which sessions of Claude Code say their status. Both jobs run on each server of a
+/// database: only a server on the machine of an agent knows the process, the words and the spool of the agent.
 pub(super) fn start_jobs(
     jobs: &mut Jobs,
     database: &Database,
@@ -45,7 +46,7 @@ pub(super) fn start_jobs(
 ) {
     let spool = spools.map(|base| Spool::of(base, &address.ip().to_string(), address.port()));
     let silence = SilenceJob::new(database.clone(), limits, spool.clone(), session_files.map(Path::to_owned));
-    jobs.start_keeper(silence, database);
+    jobs.start_repeated(silence);
     if let Some(spool) = spool {
         jobs.start_repeated(SpoolIntakeJob::new(database.clone(), spool));
     }

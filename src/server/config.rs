@@ -34,6 +34,9 @@ pub struct ServerConfig {
     /// How often the whole file is checked for damage while it is written, 30 s: a check of 64 MiB takes a core for a
     /// second.
     pub file_check_interval: Duration,
+    /// How often the schema of Postgres is compared with ours, 5 s. A program that drops a trigger keeps every screen stale
+    /// until then.
+    pub schema_check_interval: Duration,
     /// How long the change log is kept, 7 days: a laptop that was closed over a holiday still resumes.
     pub retention: Duration,
     /// The memory for answers to reads, in bytes, 64 MiB: an overview of a few KB for each of 1,000 projects, the
@@ -67,6 +70,7 @@ impl ServerConfig {
             window: limits::WINDOW,
             background_pause: Duration::from_millis(250),
             file_check_interval: Duration::from_secs(30),
+            schema_check_interval: Duration::from_secs(5),
             retention: limits::CHANGE_LOG_AGE,
             read_cache: READ_CACHE,
             short_answer: 1024,

@@ -80,7 +80,8 @@ impl SearchIndex {
     /// The index of a database. `log_grew` is notified when the change log has grown.
     pub fn new(database: Database, log_grew: Arc<Notify>) -> Self {
         let turns = Arc::new(Semaphore::new(limits::SEARCHES));
-        Self { database, log_grew, reached: watch::Sender::new(Position::start()), pace: Arc::default(), turns }
+        let pace = Arc::new(Pace::of(database.backend()));
+        Self { database, log_grew, reached: watch::Sender::new(Position::start()), pace, turns }
     }
 
     /// The database that the index belongs to.

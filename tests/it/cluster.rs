@@ -54,6 +54,7 @@ pub struct Cluster {
     port: u16,
     runs: u32,
     keeper: Option<Child>,
+    environment: Vec<(&'static str, PathBuf)>,
 }
 
 impl Cluster {
@@ -70,8 +71,14 @@ impl Cluster {
 
     /// The same with further settings, such as `wal_level=logical`.
     pub fn start_with(settings: &[&str]) -> Self {
+        Self::start_in(settings, |_| Vec::new())
+    }
+
+    /// The same with variables of the environment of Postgres, which can name files in the folder of the cluster.
+    pub fn start_in(settings: &[&str], environment: impl FnOnce(&Path) -> Vec<(&'static str, PathBuf)>) -> Self {
         let folder = TempDir::with_prefix("requery-pg-").unwrap();
         programs::give_away(folder.path());
+        let environment = environment(folder.path());
         let data = folder.path().join("data");
         let mut initdb = programs::as_server_user(&programs::server_program("initdb"), folder.path());
         initdb.args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "-D"]);
@@ -84,7 +91,7 @@ impl Cluster {
         }
         let mut file = std::fs::OpenOptions::new().append(true).open(data.join("postgresql.conf")).unwrap();
         file.write_all(text.as_bytes()).unwrap();
-        let mut cluster = Self { folder, port: 0, runs: 0, keeper: None };
+        let mut cluster = Self { folder, port: 0, runs: 0, keeper: None, environment };
         // Another process can take the port before Postgres does.
         let until = Instant::now() + BACKGROUND_PATIENCE;
         while let Err(log) = {
@@ -170,6 +177,8 @@ impl Cluster {
         let folder = self.folder.path();
         let mut keeper = programs::as_server_user(Path::new("sh"), folder);
         keeper.args(["-c", KEEPER, "keeper"]).arg(folder).arg(log_of(folder, self.runs));
+        // Only Postgres gets the variables, and neither the shell nor the program that changes the user.
+        keeper.arg("env").args(self.environment.iter().map(|(name, value)| format!("{name}={}", value.display())));
         keeper.arg(programs::server_program("postgres")).arg("-D").arg(folder.join("data"));
         keeper.args(["-p", &self.port.to_string()]);
         self.keeper = Some(keeper.stdin(Stdio::piped()).spawn().unwrap());

@@ -1,12 +1,17 @@
 //! Tests that run on Postgres whichever engine the environment names.
 
+mod applied;
+mod bell;
 mod faults;
 mod grants;
 mod harness;
 mod lease;
 mod order;
+mod outages;
 mod pgbouncer;
 mod replica;
 mod replicas;
+mod schema;
 mod session;
 mod standby;
+mod world;

@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use sea_orm::sqlx;
+use sea_orm::sqlx::postgres::PgConnection;
 
 use crate::machine::{is_quick, rounds};
 use crate::server::runtime;
@@ -22,8 +23,9 @@ const TURN: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(1)];
 /// The number of tasks that receive events: many agents write at the same time.
 const TASKS: usize = 100;
 
-/// Disables the triggers of requery. Those of the foreign keys stay.
-const DISABLE: &str = "do $$ declare name text; begin
+/// Disables the triggers of requery, and adds the foreign key in whose place one of them is.
+const DISABLE: &str = "alter table requery.events add foreign key (task_id) references requery.tasks on delete cascade;
+do $$ declare name text; begin
     for name in select tablename from pg_tables where schemaname = 'requery' loop
         execute format('alter table requery.%I disable trigger user', name);
     end loop;
@@ -99,7 +101,10 @@ impl Side {
     async fn insert(&self, writers: usize) -> f64 {
         let mut connections = Vec::new();
         for _ in 0..writers {
-            connections.push(self.db.connect().await);
+            let mut connection = self.db.connect().await;
+            // The first insert of a connection compiles the statement, the conditions and the triggers.
+            insert(&mut connection, &self.tasks[0]).await;
+            connections.push(connection);
         }
         let length = TURN[usize::from(is_quick())];
         let began = Instant::now();
@@ -111,8 +116,7 @@ impl Side {
                     if began.elapsed() > length {
                         break;
                     }
-                    let insert = sqlx::query(INSERT).bind(task).bind(BODY);
-                    insert.execute(&mut connection).await.unwrap();
+                    insert(&mut connection, task).await;
                     inserted += 1.0;
                 }
                 inserted
@@ -125,4 +129,9 @@ impl Side {
         }
         inserted / began.elapsed().as_secs_f64()
     }
+}
+
+/// Inserts one event.
+async fn insert(connection: &mut PgConnection, task: &str) {
+    sqlx::query(INSERT).bind(task).bind(BODY).execute(connection).await.unwrap();
 }

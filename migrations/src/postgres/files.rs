@@ -1,12 +1,7 @@
 //! The files of the schema, and the statements in them.
 
-use crate::macros::put_in_place;
-
 /// The migrations in their order.
-pub(super) const MIGRATIONS: &[(&str, &str)] = &[
-    ("0001_initial", include_str!("../../postgres/0001_initial.sql")),
-    ("0002_search", include_str!("../../postgres/0002_search.sql")),
-];
+pub(super) const MIGRATIONS: &[(&str, &str)] = &[("0001_initial", include_str!("../../postgres/0001_initial.sql"))];
 /// The tables of this crate, and the functions that the migrations need.
 pub(super) const BOOKKEEPING: &str = include_str!("../../postgres/bookkeeping.sql");
 /// Puts right what the triggers keep.
@@ -28,12 +23,9 @@ const TRIGGERS: &[&str] = &[
     include_str!("../../triggers/postgres/replica.sql"),
 ];
 
-/// Puts SQL in the place of `{is_id:column}` and `{is_time:column}`, and the name of the schema in the place of `{schema}`.
+/// Puts the name of the schema in the place of `{schema}`.
 pub(super) fn expand(sql: &str, schema: &str) -> String {
-    let hex = |count: u8| format!("[0-9a-f]{{{count}}}");
-    let id = format!("^{}-{}-{}-{}-{}$", hex(8), hex(4), hex(4), hex(4), hex(12));
-    let sql = put_in_place(sql.replace("{schema}", schema), "{is_id:", |column| format!("{column} ~ '{id}'"));
-    put_in_place(sql, "{is_time:", |column| format!("{column} between 0 and 253402300799999"))
+    sql.replace("{schema}", schema)
 }
 
 /// The statements that make all functions and triggers. A function that exists is replaced.

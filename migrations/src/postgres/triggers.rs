@@ -16,7 +16,7 @@ const FILES: &str = "files";
 /// The row with the version of Postgres. Another version may show a definition in other words.
 const VERSION: &str = "version";
 
-/// The row with the identity of the database.
+/// The row with the identity of the schema: of its server, its database and itself.
 const DATABASE: &str = "database";
 
 /// A database that was restored from the output of `pg_dump` has the numbers of transactions of another server. They say
@@ -33,11 +33,12 @@ const TABLES: &str =
     activity, folded, counts_pending";
 
 /// The definitions in the schema. A definition names the schema or not, as the search path is, so the name is left out.
-/// The setting enables and disables one of the triggers.
+/// The setting enables and disables one of the triggers. The transaction that changed the row of a trigger last tells of one
+/// that was disabled and enabled again.
 const STATE: &str = "
 with definitions (name, definition) as (
     select 'trigger ' || t.tgname || ' on ' || c.relname,
-        pg_get_triggerdef(t.oid) || case when t.tgname <> 'changes_notify' then t.tgenabled::text else '' end
+        pg_get_triggerdef(t.oid) || case when t.tgname <> 'changes_notify' then t.tgenabled::text || t.xmin::text else '' end
     from pg_trigger t join pg_class c on c.oid = t.tgrelid
     where c.relnamespace = {oid} and not t.tgisinternal
     union all
@@ -53,7 +54,7 @@ with definitions (name, definition) as (
     union all
     select 'version', (current_setting('server_version_num')::bigint / 10000)::text
     union all
-    select 'database', system_identifier::text || '/' || d.oid
+    select 'database', system_identifier::text || '/' || d.oid || '/' || {oid}
     from pg_database d, pg_control_system() where d.datname = current_database()
 )
 select name, ('x' || left(md5(replace(definition, '{schema}.', '')), 16))::bit(64)::bigint from definitions";
@@ -62,7 +63,9 @@ select name, ('x' || left(md5(replace(definition, '{schema}.', '')), 16))::bit(6
 /// could write the log. To fire a trigger needs no right to its function.
 const RIGHTS: &str = "
 revoke execute on all functions in schema {schema} from public;
-grant execute on function now_ms(), fresh_id(), is_json_object(text) to public";
+grant execute on function now_ms(), fresh_id(), is_json_object(text), is_uuid(text), is_time(bigint),
+    is_event_position(bigint), is_event_kind(text), is_event_family(text), is_event_lane(text), is_event_state(text),
+    is_given_place(bigint) to public";
 
 async fn state(db: &impl ConnectionTrait, schema: &str) -> Result<BTreeMap<String, i64>, DbErr> {
     let oid = format!("(select oid from pg_namespace where nspname = '{schema}')");
@@ -138,6 +141,12 @@ pub(super) async fn apply(
     tx.execute_unprepared("delete from settings where name = ''").await?;
     record(tx, schema, &names, hash(&text)).await?;
     Ok(lost)
+}
+
+/// Records what is there now as made by requery, where all of it was there before.
+pub(super) async fn record_again(tx: &impl ConnectionTrait, schema: &str) -> Result<(), DbErr> {
+    let triggers: BTreeSet<String> = files::names("create trigger ", schema).into_iter().collect();
+    record(tx, schema, &triggers, hash(&files::triggers(schema))).await
 }
 
 /// Makes the lost indexes and views again.

@@ -12,8 +12,11 @@ create function uncounted_events(task text) returns bigint language plpgsql stab
 begin
     return coalesce((select sum(events)::bigint from counts_pending where task_id = task), 0)
         + (select count(*) from changes where task_id = task and kind = 'event.logged'
-            and (xid >= (select pg_snapshot_xmax(next::pg_snapshot) from folded)
-                or xid = any (array(select pg_snapshot_xip(next::pg_snapshot) from folded))));
+            and xid >= (select pg_snapshot_xmax(next::pg_snapshot) from folded) and xid < '9223372036854775807'::xid8)
+        + (select count(*) from changes where task_id = task and kind = 'event.logged'
+            and xid >= (select pg_snapshot_xmin(next::pg_snapshot) from folded)
+            and xid < (select pg_snapshot_xmax(next::pg_snapshot) from folded)
+            and xid = any (array(select pg_snapshot_xip(next::pg_snapshot) from folded)));
 end
 $$;
 

@@ -1,24 +1,46 @@
 -- The triggers of `events`: each change is logged. An insert touches no row of another table but the log: the server
 -- counts the events into the rows of their tasks later, and readers add them until then.
 
+-- Whether the database gave the place. Runs as the writer, so its operators and functions are named with their schema.
+create function is_given_place(bigint) returns boolean language plpgsql volatile as $$
+begin
+    return $1 operator(pg_catalog.>=) 1
+        and $1 operator(pg_catalog.<=) pg_catalog.pg_sequence_last_value('{schema}.events_position_seq'::pg_catalog.regclass);
+end
+$$;
+
 -- A place that the writer chose. The next event gets the place after the greatest one, so a writer must not use up the
--- places. The condition is false for a place that the database gave.
+-- places. The trigger also fires for applied rows, because their places come from another server.
+--
+-- The sequence must not go back, and nothing keeps other writers from taking places meanwhile. So a near place is reached
+-- by taking each place up to it. Only a far one sets the sequence, and two such writers wait for each other. Two risks
+-- remain. While the sequence is set, others take more places than lie between: then the next inserts fail until the
+-- sequence is past the taken places. And another writer gets the chosen place itself: then one of the two fails.
 create function take_place() returns trigger language plpgsql
     security definer set search_path = {schema}, pg_temp as $$
+declare
+    far constant bigint := 10000;
+    ahead bigint;
 begin
     if new.position not between 1 and 1000000000000 then
         perform refuse('position: it is 1 to 1000000000000', 'position');
     end if;
-    perform pg_advisory_xact_lock(hashtextextended('requery places of {schema}', 0));
-    if (new.position <= pg_sequence_last_value('{schema}.events_position_seq')) is not true then
+    ahead := new.position - coalesce(pg_sequence_last_value('{schema}.events_position_seq'), 0);
+    if ahead > far then
+        perform pg_advisory_xact_lock(hashtextextended('requery places of {schema}', 0));
+        ahead := new.position - coalesce(pg_sequence_last_value('{schema}.events_position_seq'), 0);
+    end if;
+    if ahead > far then
         perform setval('{schema}.events_position_seq', new.position);
+    else
+        perform nextval('{schema}.events_position_seq') from generate_series(1, ahead);
     end if;
     return new;
 end
 $$;
 create trigger events_take_place before insert on events for each row
-when ((new.position between 1 and pg_sequence_last_value('{schema}.events_position_seq'::regclass)) is not true)
-execute function take_place();
+when (is_given_place(new.position) is not true) execute function take_place();
+alter table events enable always trigger events_take_place;
 
 create function log_new_events() returns trigger language plpgsql
     security definer set search_path = {schema}, pg_temp as $$

@@ -117,10 +117,16 @@ $$;
 create trigger tasks_updated after update on tasks referencing old table as old_rows new table as new_rows
     for each statement execute function log_changed_tasks();
 
--- The rows of the deleted tasks are gone already, and their triggers found no task and logged no change.
+-- The rows of the deleted tasks go with them, and their triggers find no task and log no change. A transaction that inserts
+-- an event has locked the row of the task, so each event is there before its task is deleted.
 create function log_deleted_tasks() returns trigger language plpgsql
     security definer set search_path = {schema}, pg_temp as $$
 begin
+    -- As in `place_tasks`: an old snapshot does not show the tasks and events that others put below meanwhile.
+    if current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
+        perform refuse('id: delete a task in a transaction with the isolation read committed', 'id') from old_rows;
+    end if;
+    delete from events where task_id in (select id from old_rows);
     insert into changes (kind, project, task_id, parent_task_id)
         select 'task.deleted', o.project, o.id, o.parent_task_id from old_rows o
         where not exists (select 1 from purging where task_id = o.id);

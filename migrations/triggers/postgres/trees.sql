@@ -11,6 +11,13 @@ declare
     moved text[];
     moved_to text[];
 begin
+    -- A move waits for other transactions and then looks for the tasks that they put below. A snapshot from before the wait
+    -- does not show these, so they would stay in the old project, or two moves would make a circle. No repetition helps, so
+    -- this is no serialization failure.
+    if current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
+        perform refuse(it.name || ': move a task in a transaction with the isolation read committed', it.name)
+            from (select case when projects = old_projects then 'parent_task_id' else 'project' end) it (name);
+    end if;
     -- Two transactions that put two tasks below each other would make a circle: so one waits for the other.
     if exists (select 1 from unnest(parents, old_parents) it (parent, old_parent)
         where it.parent is distinct from it.old_parent and it.parent is not null)

@@ -1,6 +1,10 @@
 //! The background job that checks for silent agents, and for answers that no hook reports. It reads the clock, the
 //! processes and the files in which the sessions of Claude Code say their status. `judgement` and `client_words`
 //! decide.
+//!
+//! Several servers on several machines can serve one database. The job runs on each of them, because the processes and
+//! the words of agents are known only on the machine of the agent. The server with the lease also judges the agents of
+//! which no process is known.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -18,7 +22,7 @@ use client_words::find_asking;
 pub use client_words::{AnsweredTask, OutsideSigns, carry_out_answer, find_answered, sessions_with_a_word};
 
 mod judgement;
-pub use judgement::{Judgement, SilenceLimits, carry_out, judge_silences};
+pub use judgement::{Judgement, JudgingServer, SilenceLimits, carry_out, judge_silences};
 
 /// The longest time between two checks. A person sees within this time that a process is gone.
 const MAX_CHECK_INTERVAL: Duration = Duration::from_secs(5);
@@ -111,8 +115,13 @@ impl SilenceJob {
         };
         let speaking = sessions.iter().map(|session| session.session_id.clone()).collect();
         let signs = OutsideSigns { sessions, heard_before, commands, now_ms: now_ms() };
-        let answered = find_answered(&read, &signs).await?;
+        let mut answered = find_answered(&read, &signs).await?;
         drop(read);
+        if self.database.is_shared() {
+            // A session of another machine says no word here.
+            let space = ProcessSpace::here();
+            answered.retain(|task| task.is_known_here(|process| runs_here(space.as_ref(), process)));
+        }
         let changes: Vec<_> = answered.into_iter().map(TaskChange::Answer).collect();
         write_in_steps(&self.database, &changes, signs.now_ms).await?;
         self.heard = Some(speaking);
@@ -196,16 +205,26 @@ impl ListeningPeriod {
     }
 }
 
-/// Checks all agents once, and writes the judgements.
+/// Checks the agents that this server judges once, and writes the judgements.
 async fn run_once(database: &Database, limits: SilenceLimits, listening_since: i64) -> Result<(), DatabaseError> {
     let now_ms = now_ms();
+    let server = match (database.is_shared(), database.is_keeper()) {
+        (false, _) => JudgingServer::Only,
+        (true, true) => JudgingServer::WithLease,
+        (true, false) => JudgingServer::WithoutLease,
+    };
     let space = ProcessSpace::here();
-    let is_alive = |process: &str| space.as_ref()?.has(&process.parse::<Process>().ok()?);
+    let is_alive = |process: &str| runs_here(space.as_ref(), process);
     let read = database.snapshot(Scope::All).await?;
-    let judgements = judge_silences(&read, limits, listening_since, now_ms, is_alive).await?;
+    let judgements = judge_silences(&read, server, limits, listening_since, now_ms, is_alive).await?;
     drop(read);
     let changes: Vec<_> = judgements.into_iter().map(TaskChange::Silence).collect();
     write_in_steps(database, &changes, now_ms).await
+}
+
+/// Whether the process of this name still runs in the space `here`. None: it is of another space, or not known.
+fn runs_here(here: Option<&ProcessSpace>, process: &str) -> Option<bool> {
+    here?.has(&process.parse::<Process>().ok()?)
 }
 
 /// The change of one task.

@@ -49,10 +49,7 @@ impl BackgroundJob for FoldJob {
 
 /// Folds the part of the log that is not in the figures yet.
 pub async fn fold_all(database: &Database) -> Result<(), DatabaseError> {
-    let read = database.snapshot(Scope::All).await?;
-    let backend = read.get_database_backend();
-    drop(read);
-    if backend == DbBackend::Postgres {
+    if database.backend() == DbBackend::Postgres {
         return postgres::fold_all(database).await;
     }
     let mut pace = FoldPace { sums: SUMS_PER_TRANSACTION, changes: CHANGES_PER_STEP };

@@ -48,6 +48,7 @@ pub async fn tail(
     let ended = async {
         let mut read = ReadLog::up_to(&from);
         let mut reopened: Option<Instant> = None;
+        let mut reopenings = postgres::Reopenings::default();
         while !outlet.is_closed() {
             let Err(error) = follow(&database, &mut read, &outlet, &log_grew, &shutdown).await else { return };
             if read.is_to_repeat(&error, Instant::now()) {
@@ -56,6 +57,7 @@ pub async fn tail(
             }
             tracing::warn!(%error, "could not follow the change log; opening the database again");
             if database.backend() == DbBackend::Postgres {
+                reopenings.rest(&shutdown).await;
                 if shutdown.run_until_cancelled(postgres::reopen(&database, &mut read, &outlet)).await != Some(true) {
                     return;
                 }

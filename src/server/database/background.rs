@@ -8,6 +8,7 @@
 //! Writes of the server itself do not count: they wait for each other in this process, so none of them fails.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sea_orm::DbBackend;
@@ -27,6 +28,12 @@ const LONGEST_DELAY: Duration = Duration::from_secs(30);
 const REST_FACTOR: u32 = 9;
 /// The same while another program writes now and then, with longer pauses than a step waits for.
 const REST_FACTOR_BESIDE_WRITERS: u32 = 20;
+/// The same on Postgres. No writer waits for a step there, but the steps take processor time from the writers.
+const REST_FACTOR_ON_POSTGRES: u32 = 4;
+/// The same while the log of Postgres grows by this many changes in [`BUSY_TIME`] or more.
+const REST_FACTOR_BESIDE_BUSY_WRITERS: u32 = 9;
+const BUSY_CHANGES: usize = 500;
+const BUSY_TIME: Duration = Duration::from_millis(500);
 /// How long all steps rest at most. A machine that is busy can stop a step for seconds, and the work that waits would
 /// rest ten times as long.
 const LONGEST_REST: Duration = Duration::from_secs(1);
@@ -65,6 +72,7 @@ pub(super) struct Background {
     quiet: AtomicU64,
     upkeep: Mutex<()>,
     turn: Mutex<Turn>,
+    growth: std::sync::Mutex<Growth>,
 }
 
 /// What is known about other programs, and when the next step may begin.
@@ -80,6 +88,15 @@ struct Turn {
     rested: Option<Instant>,
     /// The last step of upkeep that did not wait for a pause.
     delayed: Option<Instant>,
+}
+
+/// How fast the log of Postgres grows.
+#[derive(Debug, Default)]
+struct Growth {
+    /// Since when changes are counted, and how many there were.
+    counted: Option<(Instant, usize)>,
+    /// When the log last grew fast.
+    fast: Option<Instant>,
 }
 
 /// How a step goes on after a look at the file.
@@ -100,6 +117,15 @@ impl Database {
         self.0.background.quiet.store(quiet, Ordering::Relaxed);
     }
 
+    /// Notes that the log of Postgres has grown by so many changes: upkeep rests longer while that goes fast.
+    pub(in crate::server) fn note_growth(&self, changes: usize) {
+        self.growth().note(changes, Instant::now());
+    }
+
+    fn growth(&self) -> MutexGuard<'_, Growth> {
+        self.0.background.growth.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Runs `verbs` like [`Database::write`], as one step of background work: it first waits until other programs
     /// pause, at most thirty seconds for each step of upkeep that waits before it.
     pub async fn write_in_background<T, E: From<DatabaseError>>(
@@ -114,11 +140,13 @@ impl Database {
             BackgroundWork::Agents(_) => None,
         };
         let quiet = Duration::from_micros(background.quiet.load(Ordering::Relaxed));
+        let is_postgres = self.backend() == DbBackend::Postgres;
         loop {
             let mut turn = background.turn.lock().await;
             let mut next = Next::Begin;
-            // Writers do not wait for each other on Postgres.
-            if !quiet.is_zero() && self.backend() == DbBackend::Sqlite {
+            if !quiet.is_zero() && is_postgres {
+                next = turn.next_on_postgres(Instant::now(), work);
+            } else if !quiet.is_zero() {
                 let connections = self.file()?;
                 let version = connections.foreign_version().await?;
                 let until = turn.delayed_until(work, arrived);
@@ -144,7 +172,12 @@ impl Database {
                     let held = began.elapsed();
                     let delayed = next == Next::BeginDelayed;
                     tracing::debug!(?held, delayed, "a step of background work");
-                    turn.note_step(Instant::now(), held, delayed && matches!(work, BackgroundWork::Upkeep));
+                    match is_postgres {
+                        true => turn.rest(Instant::now(), held * self.growth().rest_factor(Instant::now())),
+                        false => {
+                            turn.note_step(Instant::now(), held, delayed && matches!(work, BackgroundWork::Upkeep));
+                        }
+                    }
                     return Ok(BackgroundStep { value, held, delayed });
                 }
             }
@@ -193,6 +226,14 @@ impl Turn {
         }
     }
 
+    /// How a step goes on where writers do not wait for each other: upkeep rests.
+    fn next_on_postgres(&self, now: Instant, work: BackgroundWork) -> Next {
+        match self.rested {
+            Some(rested) if matches!(work, BackgroundWork::Upkeep) && now < rested => Next::Look(rested),
+            _ => Next::Begin,
+        }
+    }
+
     /// Notes that another program holds the write lock.
     fn note_open_write(&mut self, now: Instant, quiet: Duration) -> Next {
         (self.foreign, self.quiet_since) = (Some(now), Some(now));
@@ -207,9 +248,32 @@ impl Turn {
     /// Notes a step that held the write lock.
     fn note_step(&mut self, now: Instant, held: Duration, delayed: bool) {
         let factor = if self.is_beside_writers(now) { REST_FACTOR_BESIDE_WRITERS } else { REST_FACTOR };
-        self.rested = Some(now + (held * factor).min(LONGEST_REST));
+        self.rest(now, held * factor);
         if delayed {
             self.delayed = Some(now);
+        }
+    }
+
+    /// Lets the next steps rest.
+    fn rest(&mut self, now: Instant, time: Duration) {
+        self.rested = Some(now + time.min(LONGEST_REST));
+    }
+}
+
+impl Growth {
+    fn note(&mut self, changes: usize, now: Instant) {
+        let (since, before) = self.counted.filter(|(since, _)| now - *since < BUSY_TIME).unwrap_or((now, 0));
+        let counted = before + changes;
+        self.counted = Some((since, counted));
+        if counted >= BUSY_CHANGES {
+            self.fast = Some(now);
+        }
+    }
+
+    fn rest_factor(&self, now: Instant) -> u32 {
+        match self.fast.is_some_and(|at| now - at < BUSY_TIME) {
+            true => REST_FACTOR_BESIDE_BUSY_WRITERS,
+            false => REST_FACTOR_ON_POSTGRES,
         }
     }
 }
@@ -251,7 +315,7 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{BackgroundWork, LONGEST_DELAY, LONGEST_REST, Next, StepSize, Turn};
+    use super::{BackgroundWork, Growth, LONGEST_DELAY, LONGEST_REST, Next, StepSize, Turn};
 
     const QUIET: Duration = Duration::from_millis(250);
 
@@ -314,6 +378,34 @@ mod tests {
         assert_eq!(turn.rested, Some(began + ms(30_079)));
         turn.note_step(began + ms(30_000), ms(4), false);
         assert_eq!(turn.rested, Some(began + ms(30_036)));
+    }
+
+    #[test]
+    fn upkeep_rests_on_postgres_and_reports_of_agents_do_not() {
+        let (began, mut turn) = (Instant::now(), Turn::default());
+        assert_eq!(turn.next_on_postgres(began, BackgroundWork::Upkeep), Next::Begin);
+        turn.rest(began, ms(20));
+        assert_eq!(turn.next_on_postgres(began, BackgroundWork::Upkeep), Next::Look(began + ms(20)));
+        assert_eq!(turn.next_on_postgres(began, BackgroundWork::Agents(ms(1))), Next::Begin);
+        assert_eq!(turn.next_on_postgres(began + ms(20), BackgroundWork::Upkeep), Next::Begin);
+        turn.rest(began, ms(60_000));
+        assert_eq!(turn.next_on_postgres(began, BackgroundWork::Upkeep), Next::Look(began + LONGEST_REST));
+    }
+
+    #[test]
+    fn upkeep_on_postgres_rests_longer_while_the_log_grows_fast() {
+        let (began, mut growth) = (Instant::now(), Growth::default());
+        let slow = growth.rest_factor(began);
+        // 490 changes in half a second.
+        for at in 0..49 {
+            growth.note(10, began + ms(at * 10));
+        }
+        assert_eq!(growth.rest_factor(began + ms(490)), slow);
+        growth.note(10, began + ms(490));
+        assert!(growth.rest_factor(began + ms(490)) > slow);
+        assert_eq!(growth.rest_factor(began + ms(990)), slow);
+        growth.note(499, began + ms(1_000));
+        assert_eq!(growth.rest_factor(began + ms(1_000)), slow);
     }
 
     #[test]

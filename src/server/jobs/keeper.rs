@@ -6,9 +6,6 @@ use super::{BackgroundJob, JobError, StepProgress};
 use crate::server::database::Database;
 use crate::server::database::postgres::lease::RENEWAL;
 
-/// How often the schema is compared with ours. Another program that drops a trigger keeps every screen stale until then.
-const SCHEMA_INTERVAL: Duration = Duration::from_secs(5);
-
 /// A job that only the server with the lease does.
 pub struct KeeperJob<J> {
     job: J,
@@ -64,23 +61,28 @@ impl BackgroundJob for LeaseJob {
 }
 
 /// The background job that puts the schema right.
-pub struct SchemaJob(pub Database);
+pub struct SchemaJob {
+    /// The database.
+    pub database: Database,
+    /// How often the schema is checked.
+    pub interval: Duration,
+}
 
 impl BackgroundJob for SchemaJob {
     const PURPOSE: &'static str = "check the schema";
     const WAITS_FIRST: bool = true;
 
     async fn step(&mut self) -> Result<StepProgress, JobError> {
-        if let Some(server) = self.0.server()
+        if let Some(server) = self.database.server()
             && server.mend_schema().await?
         {
             // The epoch is a new one, which the tail finds out.
-            self.0.ring();
+            self.database.ring();
         }
         Ok(StepProgress::Idle)
     }
 
     async fn wait(&mut self) {
-        tokio::time::sleep(SCHEMA_INTERVAL).await;
+        tokio::time::sleep(self.interval).await;
     }
 }

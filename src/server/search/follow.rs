@@ -6,7 +6,7 @@ use requery_entities::StoredText;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 
 use super::log::{self, IndexedChange, IndexedSubject};
-use super::pace::{ProgressDue, ROWS_PER_STEP};
+use super::pace::ProgressDue;
 use super::rows::{self, IndexedRow, IndexedTable};
 use super::state::IndexState;
 use super::{SearchIndex, removed};
@@ -52,8 +52,9 @@ pub(super) async fn follow(
     due: ProgressDue,
 ) -> Result<Followed, DatabaseError> {
     let mut batch = index.batch();
-    let changes = log::changes(&tx, missing, state).await?;
-    let cut = changes.last().filter(|_| changes.len() == ROWS_PER_STEP as usize).map(IndexedChange::place);
+    let looks_at = batch.bounds.looks_at;
+    let changes = log::changes(&tx, missing, state, looks_at).await?;
+    let cut = changes.last().filter(|_| changes.len() == looks_at as usize).map(IndexedChange::place);
     let part = cut.map_or_else(|| missing.clone(), |last| missing.up_to_row(last));
     if log::lacks_changes(&tx, &part, changes.len() as u64).await? {
         return Ok(Followed::Gap);
@@ -70,7 +71,7 @@ pub(super) async fn follow(
     let bookmarks = ids(|one| if let IndexedSubject::Bookmark(id) = one.changed_row() { Some(id) } else { None });
 
     // Handle tasks that need several transactions first; the rest fits into this one.
-    let known = known_tasks(&tx, &tasks).await?;
+    let known = known_tasks(&tx, &tasks, looks_at).await?;
     let mut small_new_tasks: Vec<&str> = Vec::new();
     // The tasks whose removed documents have to be deleted. True: all their rows have to be indexed again first.
     let mut repairs = BTreeMap::<String, bool>::new();
@@ -79,7 +80,7 @@ pub(super) async fn follow(
             |one: &&IndexedChange| matches!(one.changed_row(), IndexedSubject::Task(id) if id == task.task_id);
         match &task.indexed {
             None if !task.is_there || task.events == 0 => {}
-            None if task.events <= i64::from(ROWS_PER_STEP) && task.bytes <= batch.bounds.bytes as i64 => {
+            None if task.events <= i64::from(looks_at) && task.bytes <= batch.bounds.bytes as i64 => {
                 small_new_tasks.push(&task.task_id);
             }
             None => _ = repairs.insert(task.task_id.to_string(), true),
@@ -137,7 +138,7 @@ pub(super) async fn follow(
             rows.entry((table, row.id.to_string())).or_default().push(row);
         }
     }
-    for row in rows::events_of_all(&tx, &small_new_tasks, ROWS_PER_STEP * ROWS_PER_STEP).await? {
+    for row in rows::events_of_all(&tx, &small_new_tasks, looks_at * looks_at).await? {
         let with_task = rows.entry((IndexedTable::Tasks, row.task_id.to_string())).or_default();
         with_task.push(row);
     }
@@ -198,14 +199,14 @@ async fn index_whole_task(index: &SearchIndex, task_id: &str) -> Result<(), Data
             (project, position, bookmark) = (None, i64::MIN, Some(String::new()));
             continue;
         }
-        let rows = rows::events_of(&tx, task_id, position, ROWS_PER_STEP).await?;
+        let rows = rows::events_of(&tx, task_id, position, batch.bounds.looks_at).await?;
         let mut done = false;
         if !rows.is_empty() {
             let positions: Vec<Option<i64>> = rows.iter().map(|row| row.position).collect();
             let taken = batch.take(rows, &mut after, false);
             position = positions[taken - 1].unwrap_or(position);
         } else if let Some(after_bookmark) = &bookmark {
-            let rows = rows::bookmarks_of(&tx, task_id, after_bookmark, ROWS_PER_STEP).await?;
+            let rows = rows::bookmarks_of(&tx, task_id, after_bookmark, batch.bounds.looks_at).await?;
             let ids: Vec<String> = rows.iter().map(|row| row.id.to_string()).collect();
             let taken = batch.take(rows, &mut after, false);
             // An id that is not UTF-8 can be read as a lower text. Then the loop must not find it again.
@@ -223,9 +224,9 @@ async fn index_whole_task(index: &SearchIndex, task_id: &str) -> Result<(), Data
     }
 }
 
-async fn known_tasks(tx: &impl ConnectionTrait, tasks: &[&str]) -> Result<Vec<KnownTask>, DbErr> {
+async fn known_tasks(tx: &impl ConnectionTrait, tasks: &[&str], most_events: u32) -> Result<Vec<KnownTask>, DbErr> {
     if tasks.is_empty() {
         return Ok(Vec::new());
     }
-    search::KNOWN_TASKS.all(tx, [rows::list(tasks).into(), ROWS_PER_STEP.into()]).await
+    search::KNOWN_TASKS.all(tx, [rows::list(tasks).into(), most_events.into()]).await
 }

@@ -3,7 +3,6 @@
 use requery_entities::StoredText;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult};
 
-use super::pace::ROWS_PER_STEP;
 use super::state::IndexState;
 use crate::protocol::{NoticeKind, NoticeSubject};
 use crate::server::change_log::{Between, LogPlace, has_gaps};
@@ -52,14 +51,15 @@ impl IndexedChange {
     }
 }
 
-/// The first of the missing changes.
+/// The first `most` of the missing changes.
 pub(super) async fn changes(
     tx: &impl ConnectionTrait,
     missing: &Between,
     state: &IndexState,
+    most: u32,
 ) -> Result<Vec<IndexedChange>, DbErr> {
     let mut values = Vec::from(missing.values(tx));
-    values.push(ROWS_PER_STEP.into());
+    values.push(most.into());
     if tx.get_database_backend() == DbBackend::Postgres {
         values.extend(state.partly());
     }

@@ -8,7 +8,7 @@ use requery_entities::StoredText;
 use sea_orm::DbBackend;
 
 use super::follow::Followed;
-use super::pace::{ProgressDue, ROWS_PER_STEP};
+use super::pace::ProgressDue;
 use super::rows::IndexedTable;
 use super::write;
 use super::{SearchIndex, follow, log, removed};
@@ -72,7 +72,7 @@ async fn walk(index: &SearchIndex) -> Result<(), DatabaseError> {
         _ => None,
     };
     if let Some((table, following)) = table {
-        let rows = table.before(&tx, before.stage_at.as_deref(), ROWS_PER_STEP).await?;
+        let rows = table.before(&tx, before.stage_at.as_deref(), batch.bounds.looks_at).await?;
         if table == IndexedTable::Tasks {
             // If events of such a task are still indexed under another project, the walk gets to them later.
             batch.settled = rows.iter().map(|row| (row.task_id.to_string(), row.project.to_string())).collect();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use requery::agent::process::Process;
 use requery::agent::runtime::AgentRuntime;
 use requery::server::access::scope::Scope;
-use requery::server::agents::{self, HookDelivery, HookTime, SilenceLimits};
+use requery::server::agents::{self, HookDelivery, HookTime, Judgement, JudgingServer, SilenceLimits};
 use requery_entities::{StoredText, session, task};
 use sea_orm::{ConnectionTrait, EntityTrait, TransactionTrait};
 use serde_json::{Value, json};
@@ -22,10 +22,24 @@ const HOUR: i64 = 60 * MINUTE;
 impl Store {
     /// Judges the silent agents as a server does at the time `now_ms`. The server has received hooks since [`START`].
     pub(super) async fn judge(&self, now_ms: i64, is_alive: impl Fn(&str) -> Option<bool>) {
-        let found =
-            agents::judge_silences(&self.db, SilenceLimits::default(), START, now_ms, is_alive).await.expect("judged");
+        let found = self.judgements(JudgingServer::Only, now_ms, is_alive).await;
+        self.carry_out(&found, now_ms).await;
+    }
+
+    /// The judgements of one of the servers of a database.
+    async fn judgements(
+        &self,
+        server: JudgingServer,
+        now_ms: i64,
+        is_alive: impl Fn(&str) -> Option<bool>,
+    ) -> Vec<Judgement> {
+        let limits = SilenceLimits::default();
+        agents::judge_silences(&self.db, server, limits, START, now_ms, is_alive).await.expect("judged")
+    }
+
+    async fn carry_out(&self, found: &[Judgement], now_ms: i64) {
         let tx = self.db.begin().await.expect("a transaction");
-        for judgement in &found {
+        for judgement in found {
             agents::carry_out(&tx, judgement, now_ms).await.expect("carried out");
         }
         tx.commit().await.expect("committed");
@@ -220,6 +234,80 @@ async fn a_new_run_is_not_judged_by_the_process_of_the_previous_run() {
     take("Stop", Some(&process(9))).await;
     take("SessionStart", None).await;
     assert_eq!(judge(":9:1").await, "waiting ready");
+}
+
+/// A prompt of a session whose agent is a process.
+async fn prompt_of_process(store: &Store, session: &str, process: Option<&str>) {
+    let process = process.map(|text| text.parse::<Process>().expect("a process"));
+    let body = record("UserPromptSubmit", &json!({"prompt": "hi", "session_id": session}));
+    let delivery = HookDelivery::read(AgentRuntime::ClaudeCode, None, &body).expect("read").of(process.as_ref());
+    agents::take_hook(&store.db, &Scope::All, &delivery, HookTime::Now(START)).await.expect("taken");
+}
+
+/// The machine with the number 0 or 1, with a process on it.
+fn process_on(machine: u32) -> String {
+    format!("{machine:032}:0f7a31f6-6b0e-4f7e-9d3a-0a9d1f8f5c11:1:1:7:1")
+}
+
+/// Only a server on the machine of a process gives its agent up. The server with the lease judges the agents without a
+/// known process.
+#[tokio::test]
+async fn an_agent_is_judged_by_the_server_that_knows_its_process() {
+    let store = Store::open().await;
+    prompt_of_process(&store, "here", Some(&process_on(0))).await;
+    prompt_of_process(&store, "there", Some(&process_on(1))).await;
+    prompt_of_process(&store, "nowhere", None).await;
+    let silent = format!("running silent since {}", 30 * MINUTE);
+    let gone = format!("running gone since {}", 30 * MINUTE);
+    let here = process_on(0);
+    for (server, at, is_alive, expected) in [
+        (JudgingServer::WithoutLease, 31 * MINUTE, true, [silent.as_str(), "running", "running"]),
+        (JudgingServer::WithLease, 31 * MINUTE, true, [&silent, &silent, &silent]),
+        (JudgingServer::WithoutLease, 25 * HOUR, true, [&silent, &silent, &silent]),
+        (JudgingServer::WithoutLease, 25 * HOUR, false, [&gone, &silent, &silent]),
+        (JudgingServer::WithoutLease, 25 * HOUR, false, ["errored lost", &silent, &silent]),
+        (JudgingServer::WithLease, 25 * HOUR, false, ["errored lost", &silent, "errored lost"]),
+        (JudgingServer::WithLease, 1_000 * HOUR, false, ["errored lost", &silent, "errored lost"]),
+        // No other server will judge it.
+        (JudgingServer::Only, 1_000 * HOUR, false, ["errored lost"; 3]),
+    ] {
+        let now_ms = START + at;
+        let found = store.judgements(server, now_ms, |process| (process == here).then_some(is_alive)).await;
+        store.carry_out(&found, now_ms).await;
+        let standing = store.standing().await;
+        let standing = ["here", "there", "nowhere"].map(|session| standing[session].as_str());
+        assert_eq!(standing, expected, "{server:?} at {at}");
+    }
+}
+
+/// Servers judge from snapshots of their own. The one that writes later leaves the flag of the other one.
+#[tokio::test]
+async fn two_servers_that_judge_at_once_write_one_flag() {
+    let store = Store::open().await;
+    prompt_of_process(&store, "agent", Some(&process_on(0))).await;
+    let now_ms = START + 31 * MINUTE;
+    let of_machine = store.judgements(JudgingServer::WithoutLease, now_ms, |_| Some(false)).await;
+    let of_lease = store.judgements(JudgingServer::WithLease, now_ms, |_| None).await;
+    let again = store.judgements(JudgingServer::WithoutLease, now_ms + 1, |_| Some(false)).await;
+    assert_eq!([of_machine.len(), of_lease.len(), again.len()], [1; 3]);
+    store.carry_out(&of_machine, now_ms).await;
+    let gone = format!("running gone since {}", 31 * MINUTE);
+    assert_eq!(store.standing_of("agent").await, gone);
+    for found in [&of_lease, &again, &of_machine] {
+        store.carry_out(found, now_ms + 2).await;
+        assert_eq!(store.standing_of("agent").await, gone);
+    }
+    // The same where two servers give an agent up.
+    let later = now_ms + 24 * HOUR;
+    let of_machine = store.judgements(JudgingServer::WithLease, later, |_| Some(false)).await;
+    let again = store.judgements(JudgingServer::WithoutLease, later + 1, |_| Some(false)).await;
+    for found in [&of_machine, &again] {
+        assert_eq!(found.len(), 1);
+        store.carry_out(found, later).await;
+        assert_eq!(store.standing_of("agent").await, "errored lost");
+    }
+    let runs = session::Entity::find().all(&store.db).await.expect("runs");
+    assert_eq!(runs.iter().map(|run| run.ended_at).collect::<Vec<_>>(), [Some(later)]);
 }
 
 /// A killed agent is reported gone at once, whether it waited or worked, and recovers when it is resumed.

@@ -181,7 +181,8 @@ async fn writes_of_a_replication_role_have_notices() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dropped_trigger_comes_back_and_each_stream_is_told() {
     let database = Cluster::shared().create_database();
-    let (a, b) = (Replica::start(&database).await, Replica::start(&database).await);
+    let start = || Replica::start_with(&database, |config| config.schema_check_interval = Duration::from_millis(500));
+    let (a, b) = (start().await, start().await);
     let mut streams = [a.stream("").await.0, b.stream("").await.0];
     for sql in ["drop trigger tasks_started on tasks", "alter table tasks disable trigger tasks_started"] {
         let began = Instant::now();

@@ -15,11 +15,11 @@ use crate::process::ServerProcess;
 const MOVES_WITHIN: Duration = Duration::from_secs(3);
 
 /// The server with the lease, if the lease holds now.
-fn holder(database: &TestDatabase) -> String {
+pub fn holder(database: &TestDatabase) -> String {
     database.psql("select holder from requery.leases where until > clock_timestamp()")
 }
 
-async fn until_held(database: &TestDatabase) -> String {
+pub async fn until_held(database: &TestDatabase) -> String {
     until_held_by_other(database, "", PATIENCE).await.0
 }
 

@@ -36,7 +36,7 @@ impl PgBouncer {
             "[databases]\n{name} = host=127.0.0.1 port={cluster} dbname={name} user=postgres\n[pgbouncer]\n\
              listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\n\
              default_pool_size = {CONNECTIONS}\nmax_client_conn = 200\n\
-             ignore_startup_parameters = extra_float_digits\nserver_round_robin = 1\n"
+             server_round_robin = 1\n"
         );
         let file = folder.path().join("pgbouncer.ini");
         write!(std::fs::File::create(&file).unwrap(), "{settings}").unwrap();

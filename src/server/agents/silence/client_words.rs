@@ -60,8 +60,26 @@ pub async fn find_asking(tx: &impl ConnectionTrait) -> Result<Vec<AskingTask>, D
 #[derive(Debug)]
 pub struct AnsweredTask {
     id: String,
+    /// The process that the task had.
+    stored_process: Option<String>,
+    /// The process that the task gets, if it is another one.
     process: Option<String>,
     signs: Signs,
+}
+
+impl AnsweredTask {
+    /// Whether a machine can know the signs, if other machines have agents too. A word that a session says is a fact
+    /// everywhere. The absence of a word is one only on the machine that knows the process of the task: a session of
+    /// another machine keeps its file there. `is_alive` tells whether the process of this name still runs on this
+    /// machine, and nothing about the processes of others.
+    ///
+    /// If that machine is gone for good, the word stays until later hooks contradict it.
+    pub fn is_known_here(&self, is_alive: impl Fn(&str) -> Option<bool>) -> bool {
+        match &self.signs {
+            Signs::Word(Some(_)) => true,
+            Signs::Word(None) | Signs::Commands(_) => self.stored_process.as_deref().and_then(is_alive).is_some(),
+        }
+    }
 }
 
 /// The signs for one task.
@@ -127,7 +145,7 @@ pub async fn find_answered(tx: &impl ConnectionTrait, signs: &OutsideSigns) -> R
         let process =
             session.map(|session| session.process.to_string()).filter(|is| Some(is) != stored_process.as_ref());
         if outcome.decides_status || agent != before || process.is_some() {
-            answered.push(AnsweredTask { id, process, signs: found });
+            answered.push(AnsweredTask { id, stored_process, process, signs: found });
         }
     }
     Ok(answered)

@@ -5,6 +5,8 @@
 //! last hook arrived. First the task is flagged *stale*, and the next hook clears the flag. Much later the agent is
 //! given up as *lost*, and the next hook undoes that too. A task without hooks is never judged: its writers alone set
 //! its status.
+//!
+//! Servers on several machines can judge the tasks of one database, see [`JudgingServer`].
 
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use sea_orm::{
 };
 
 use crate::agent::name::AgentName;
+use crate::agent::process::Process;
 use crate::protocol::limits;
 use crate::protocol::model::{StaleReason, TaskStatus};
 use crate::server::agents::hooks::store::{self, StoredTask};
@@ -41,6 +44,22 @@ impl Default for SilenceLimits {
     }
 }
 
+/// The server that judges, among the servers of its database.
+///
+/// A process is known only on its own machine, so a server there flags the agent as gone and gives it up as lost. An
+/// agent whose process another machine knows is not lost on silence alone: it may live, stopped with Esc. If that
+/// machine is gone for good, no server ever judges the process. Then the task of a running agent stays flagged as
+/// silent, and a person who sees the flag decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JudgingServer {
+    /// The only server: the database is a file. It judges all agents, and no other server will judge any of them.
+    Only,
+    /// The server with the lease. It judges all agents.
+    WithLease,
+    /// Another server. It judges the agents whose processes it knows.
+    WithoutLease,
+}
+
 /// The facts about a task and its agent that a judgement uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SilentAgent {
@@ -50,6 +69,8 @@ pub struct SilentAgent {
     pub heard_at: i64,
     /// Whether the process still runs. None: unknown.
     pub is_alive: Option<bool>,
+    /// Whether another machine knows the process, so that a server there judges it.
+    pub is_elsewhere: bool,
     /// The reason and the start of the stale flag, if the task has one.
     pub stale: Option<(StaleReason, i64)>,
 }
@@ -66,7 +87,7 @@ pub enum SilenceVerdict {
 /// Judges a silence. None: leave the task as it is. The server has listened since `listening_since`. A silence counts
 /// from then at the earliest, because the server could not take earlier hooks.
 pub fn judge(agent: SilentAgent, limits: SilenceLimits, listening_since: i64, now_ms: i64) -> Option<SilenceVerdict> {
-    let SilentAgent { status, heard_at, is_alive, stale } = agent;
+    let SilentAgent { status, heard_at, is_alive, is_elsewhere, stale } = agent;
     let is_gone = is_alive == Some(false);
     let stale_from = heard_at.max(listening_since).saturating_add(ms(limits.stale_after));
     let is_silent = match status {
@@ -82,7 +103,7 @@ pub fn judge(agent: SilentAgent, limits: SilenceLimits, listening_since: i64, no
         Some((_, since)) => {
             let left = limits.lost_after.saturating_sub(limits.stale_after);
             // An agent with a live process is not lost: a person may have stopped its turn with Esc.
-            let is_lost = is_gone || (is_silent && is_alive.is_none());
+            let is_lost = is_gone || (is_silent && is_alive.is_none() && !is_elsewhere);
             (is_lost && now_ms >= since.saturating_add(ms(left))).then_some(SilenceVerdict::Lose)
         }
     }
@@ -105,19 +126,26 @@ struct JudgedTask {
     stale_reason: Option<StoredText>,
 }
 
-/// A verdict on one task, to carry out if no hook and no writer changed the task meanwhile.
+/// A verdict on one task, to carry out if no hook, no writer and no other server changed the task meanwhile.
 #[derive(Debug)]
 pub struct Judgement {
     id: String,
     status: TaskStatus,
     heard_at: i64,
+    stale: Option<(StaleReason, i64)>,
     verdict: SilenceVerdict,
 }
 
-/// Judges all running tasks that hooks report on, and the waiting tasks among them with a known process. `is_alive`
-/// tells whether the process of this name still runs.
+/// The stale flag of a task, as its columns tell it.
+fn stale_flag(reason: Option<&str>, since: Option<i64>) -> Option<(StaleReason, i64)> {
+    reason.and_then(StaleReason::parse).zip(since)
+}
+
+/// Judges all running tasks that hooks report on, and the waiting tasks among them with a known process, as far as
+/// `server` judges them. `is_alive` tells whether the process of this name still runs, if this machine knows it.
 pub async fn judge_silences(
     tx: &impl ConnectionTrait,
+    server: JudgingServer,
     limits: SilenceLimits,
     listening_since: i64,
     now_ms: i64,
@@ -145,28 +173,40 @@ pub async fn judge_silences(
         }
         after = last.id.to_string();
         judgements.extend(rows.into_iter().filter_map(|row| {
+            let process = row.process.as_deref();
+            let is_alive = process.and_then(&is_alive);
+            if server == JudgingServer::WithoutLease && is_alive.is_none() {
+                return None;
+            }
+            let is_named = process.is_some_and(|process| process.parse::<Process>().is_ok());
             let agent = SilentAgent {
                 status: TaskStatus::parse(&row.status)?,
                 heard_at: row.heard_at?.max(row.status_since),
-                is_alive: row.process.as_deref().and_then(&is_alive),
-                stale: row.stale_reason.as_deref().and_then(StaleReason::parse).zip(row.stale_since),
+                is_alive,
+                is_elsewhere: server != JudgingServer::Only && is_alive.is_none() && is_named,
+                stale: stale_flag(row.stale_reason.as_deref(), row.stale_since),
             };
             let verdict = judge(agent, limits, listening_since, now_ms)?;
-            Some(Judgement { id: row.id.into(), status: agent.status, heard_at: row.heard_at?, verdict })
+            let (status, stale) = (agent.status, agent.stale);
+            Some(Judgement { id: row.id.into(), status, heard_at: row.heard_at?, stale, verdict })
         }));
     }
 }
 
 /// Carries a judgement out, inside a write transaction. If a hook arrived or the status changed meanwhile, the task
-/// stays as it is.
+/// stays as it is. The same holds if the flag changed: another server can have found that the process is gone, which
+/// this server cannot know.
 pub async fn carry_out(tx: &impl ConnectionTrait, judgement: &Judgement, now_ms: i64) -> Result<(), DbErr> {
-    let Judgement { id, status, heard_at, verdict } = judgement;
+    let Judgement { id, status, heard_at, stale, verdict } = judgement;
     let unchanged_task = task::Entity::find()
         .filter(task::Column::Id.eq(id))
         .filter(task::Column::HeardAt.eq(*heard_at))
         .filter(task::Column::Status.eq(status.as_str()))
         .lock(LockType::NoKeyUpdate);
     let Some(row) = unchanged_task.one(tx).await? else { return Ok(()) };
+    if stale_flag(row.stale_reason.as_deref(), row.stale_since) != *stale {
+        return Ok(());
+    }
     match verdict {
         SilenceVerdict::Flag(reason, since) => {
             let changes = TaskChanges { stale: Some(Some((*reason, *since))), ..TaskChanges::default() };
@@ -228,19 +268,34 @@ mod tests {
             (Completed, Some(false), None, LOST, None),
             (Errored, Some(false), None, LOST, None),
         ] {
-            let agent = SilentAgent { status, heard_at: 100, is_alive, stale };
+            let agent = SilentAgent { status, heard_at: 100, is_alive, is_elsewhere: false, stale };
             assert_eq!(judge(agent, LIMITS, 50, now_ms), expected, "{agent:?} at {now_ms}");
         }
     }
 
     #[test]
     fn a_silence_counts_only_while_the_server_listens() {
-        let agent = SilentAgent { status: Running, heard_at: 0, is_alive: None, stale: None };
+        let agent = SilentAgent { status: Running, heard_at: 0, is_alive: None, is_elsewhere: false, stale: None };
         let since = 5_000;
         assert_eq!(judge(agent, LIMITS, since, since + 29), None);
         assert_eq!(judge(agent, LIMITS, since, since + 100), Some(Flag(Silent, since + 30)));
         let flagged = SilentAgent { stale: Some((Silent, 30)), ..agent };
         assert_eq!(judge(flagged, LIMITS, since, since + 29), None);
         assert_eq!(judge(flagged, LIMITS, since, since + 30), Some(Lose));
+    }
+    /// The server on the machine of the process judges it.
+    #[test]
+    fn an_agent_of_another_machine_is_flagged_and_never_lost() {
+        for (status, stale, now_ms, expected) in [
+            (Running, None, 129, None),
+            (Running, None, 130, Some(Flag(Silent, 130))),
+            (Running, Some((Silent, 130)), 1_100_000, None),
+            (Running, Some((Gone, 130)), 1_100_000, None),
+            (Waiting, None, 1_100_000, None),
+            (Waiting, Some((Gone, 130)), 1_100_000, None),
+        ] {
+            let agent = SilentAgent { status, heard_at: 100, is_alive: None, is_elsewhere: true, stale };
+            assert_eq!(judge(agent, LIMITS, 50, now_ms), expected, "{agent:?} at {now_ms}");
+        }
     }
 }

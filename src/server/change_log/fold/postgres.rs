@@ -15,7 +15,7 @@ use crate::server::database::{BackgroundWork, Database, DatabaseError, StepSize,
 
 /// How many changes, and how many deltas, a step adds: at least, at first and at most. A transaction is never divided, so
 /// a step can add more.
-const CHANGES_PER_STEP: StepSize = StepSize::new(500, 5_000, 50_000);
+const CHANGES_PER_STEP: StepSize = StepSize::new(5_000, 10_000, 50_000);
 
 /// The part of the log that a step can add.
 #[derive(FromQueryResult)]

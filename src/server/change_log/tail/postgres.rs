@@ -21,6 +21,26 @@ use crate::server::jobs::TroubleLog;
 /// The pause before the first tries to reach the database again. A restart of Postgres takes less than a second.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
+/// The pauses before a database that was reached again fails again: at once, then after a pause that grows. A few failures
+/// in a row are the end of one outage, and each pause refuses requests.
+#[derive(Default)]
+pub(super) struct Reopenings {
+    last: Option<Instant>,
+    pause: Duration,
+}
+
+impl Reopenings {
+    /// Pauses before the database is opened again.
+    pub(super) async fn rest(&mut self, shutdown: &CancellationToken) {
+        self.pause = match self.last {
+            Some(at) if at.elapsed() < 2 * REOPEN_INTERVAL => (self.pause * 2).clamp(FIRST_PAUSE, REOPEN_INTERVAL),
+            _ => Duration::ZERO,
+        };
+        let _ = shutdown.run_until_cancelled(tokio::time::sleep(self.pause)).await;
+        self.last = Some(Instant::now());
+    }
+}
+
 /// What a pass handed on so far.
 struct Pass<'p> {
     outlet: &'p Outlet,
@@ -55,45 +75,47 @@ async fn follow_with(
     log_grew: &Notify,
 ) -> Result<Infallible, DatabaseError> {
     loop {
-        let (cursor, grew) = read_pass(log, database, &read.reached, outlet).await?;
+        let (cursor, changes) = read_pass(log, database, &read.reached, outlet).await?;
         read.reached = Position::of(&cursor);
         read.failing_since = None;
         database.metrics().log_lag.set(0);
-        if grew {
+        if changes > 0 {
             log.stay_awake();
+            database.note_growth(changes);
             log_grew.notify_one();
         }
         log.wait(database).await;
     }
 }
 
-/// Hands on the rows that are visible now and were not in `from`. Returns the cursor that contains them, and whether
-/// there were any.
+/// Hands on the rows that are visible now and were not in `from`. Returns the cursor that contains them, and how many
+/// there were.
 async fn read_pass(
     log: &LogReader,
     database: &Database,
     from: &Position,
     outlet: &Outlet,
-) -> Result<(Cursor, bool), DatabaseError> {
+) -> Result<(Cursor, usize), DatabaseError> {
     // One row more than a part tells that the pass is longer.
     let look = log.look(database, from, CHANGES_PER_BATCH + 1).await?;
     if look.changes.is_empty() {
         // Other transactions of the server move the snapshot, which tells a client nothing.
         outlet.quiet(&look.cursor);
-        return Ok((look.cursor, false));
+        return Ok((look.cursor, 0));
     }
     if look.changes.len() as u64 <= CHANGES_PER_BATCH {
         let mut pass = Pass { outlet, from, to: &look.cursor, has_unknown_kind: false };
         pass.hand_on(&look.changes).await;
         pass.complete().await;
-        return Ok((look.cursor, true));
+        return Ok((look.cursor, look.changes.len()));
     }
     database.metrics().log_lag.set(i64::try_from(look.changes.len()).unwrap_or(i64::MAX));
     let long = log.long_pass(database).await?;
     let mut pass = Pass { outlet, from, to: long.cursor(), has_unknown_kind: false };
-    let mut place = (0, 0);
+    let (mut place, mut read) = ((0, 0), 0);
     loop {
         let changes = long.behind(from, place, CHANGES_PER_BATCH).await?;
+        read += changes.len();
         pass.hand_on(&changes).await;
         match changes.last() {
             Some(last) if changes.len() as u64 == CHANGES_PER_BATCH => place = (last.xid, last.row.id),
@@ -101,7 +123,7 @@ async fn read_pass(
         }
     }
     pass.complete().await;
-    Ok((long.cursor().clone(), true))
+    Ok((long.cursor().clone(), read))
 }
 
 impl Pass<'_> {
@@ -159,6 +181,7 @@ async fn resume(database: &Database, read: &mut ReadLog, outlet: &Outlet) -> Res
     let reached = read.reached.cursor(&read.epoch);
     if continues(&now, &reached).await.map_err(|error| error.to_string())? {
         tracing::info!("the database is back, and nothing was missed");
+        read.failing_since = None;
         outlet.resume(&reached);
         return Ok(());
     }

@@ -128,7 +128,10 @@ async fn begin(
 
 async fn finish(tx: DatabaseTransaction) -> Result<(), DbErr> {
     match tx.get_database_backend() {
-        DbBackend::Postgres => sql::ENABLE_TRIGGERS.execute_all(&tx).await?,
+        DbBackend::Postgres => {
+            sql::ENABLE_TRIGGERS.execute_all(&tx).await?;
+            requery_migrations::postgres::record_triggers(&tx).await?;
+        }
         _ => requery_migrations::make_triggers(&tx).await?,
     }
     tx.commit().await

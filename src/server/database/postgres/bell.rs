@@ -1,11 +1,13 @@
 //! The bell between servers: each one rings the others after its commits, apart from the transactions of writers.
 //!
-//! `NOTIFY` in a transaction makes the commits of all writers wait for each other. So a server rings on a connection of
-//! its own, and at most once in a few milliseconds. The bell only wakes: a ring that is lost costs the others a poll.
+//! `NOTIFY` in a transaction makes the commits of all writers wait for each other. So a server rings in a
+//! transaction of its own, and at most once in a few milliseconds. The bell only wakes: a ring that is lost costs the others a poll.
 
 use std::time::Duration;
 
+use sea_orm::sqlx::Executor;
 use sea_orm::sqlx::postgres::{PgListener, PgPoolOptions};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::location::{ANSWER_TIMEOUT, parse};
@@ -15,6 +17,8 @@ use crate::server::database::{Database, DatabaseError};
 
 /// The shortest time between two rings of one server.
 const RING_INTERVAL: Duration = Duration::from_millis(5);
+/// After how long without a ring the connection that listens is tried.
+const SILENCE: Duration = Duration::from_secs(10);
 /// The pause before a lost connection is opened again.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -31,8 +35,7 @@ impl PostgresServer {
     /// Rings the bell of the other servers.
     async fn ring(&self) -> Result<(), DatabaseError> {
         let tx = self.begin().await?;
-        let values = [self.location().channel().into(), self.name().into()];
-        sql::RING.value::<String>(&tx, values).await.or_else(ignore_void)?;
+        sql::RING.execute(&tx, [self.location().channel().into(), self.name().into()]).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -46,21 +49,27 @@ impl PostgresServer {
         let mut listener = PgListener::connect_with(&pool).await.map_err(lost)?;
         listener.ignore_pool_close_event(true);
         listener.eager_reconnect(false);
-        listener.listen(&self.location().channel()).await.map_err(lost)?;
+        in_time(listener.listen(&self.location().channel())).await?.map_err(lost)?;
         // Rings can have been lost before.
         database.ring();
-        while let Some(rung) = listener.try_recv().await.map_err(lost)? {
-            if rung.payload() != self.name() {
-                database.ring();
+        loop {
+            match timeout(SILENCE, listener.try_recv()).await {
+                Ok(rung) => match rung.map_err(lost)? {
+                    Some(rung) if rung.payload() == self.name() => {}
+                    Some(_) => database.ring(),
+                    None => return Ok(()),
+                },
+                // A connection whose other end is silent looks like one without rings.
+                Err(_) => _ = in_time(listener.execute(sql::NOTHING)).await?.map_err(lost)?,
             }
         }
-        Ok(())
     }
 }
 
-/// The function that rings returns nothing, which is no text.
-fn ignore_void(_: sea_orm::DbErr) -> Result<Option<String>, DatabaseError> {
-    Ok(None)
+/// Fails if the other end is silent.
+async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, DatabaseError> {
+    let answer = timeout(ANSWER_TIMEOUT, answer).await;
+    answer.map_err(|_| DatabaseError::Away("the server did not answer in time".to_owned()))
 }
 
 /// Rings the bell of the other servers after commits of this one, until `stop`.

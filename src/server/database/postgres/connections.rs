@@ -25,6 +25,8 @@ use crate::server::database::sql::servers::{self as sql, TransactionLimits, Tran
 /// How often a transaction is begun again on another connection: each connection of the pool can be broken, after a
 /// restart of Postgres.
 const BEGINNINGS: u32 = 16;
+/// The connections for statements of the server itself: the lease and the ring.
+const OWN: u32 = 2;
 /// How many prepared statements a connection keeps: more than the server has different ones for requests.
 const STATEMENTS: usize = 256;
 /// How long an idle connection stays open.
@@ -39,8 +41,11 @@ pub(in crate::server::database) struct ServerConnections {
     shown: Arc<Mutex<Cursor>>,
     writers: DatabaseConnection,
     readers: DatabaseConnection,
+    /// For the statements of the server itself: no request and no writer delays the renewal of the lease.
+    own: DatabaseConnection,
     begin_read: TransactionSettings,
     begin_write: TransactionSettings,
+    begin_own: TransactionSettings,
     /// How long a statement waits for its answer: longer than Postgres lets it run.
     pub(in crate::server::database) patience: Duration,
 }
@@ -82,8 +87,10 @@ impl ServerConnections {
             patience: location.statement_timeout + ANSWER_TIMEOUT,
             writers: connect(location, location.writers).await?,
             readers: connect(location, location.readers).await?,
+            own: connect(location, OWN).await?,
             begin_read: TransactionSettings::of_reads(limits),
             begin_write: TransactionSettings::of_writes(limits),
+            begin_own: TransactionSettings::of_own_writes(limits),
         })
     }
 
@@ -110,6 +117,11 @@ impl ServerConnections {
     /// Begins a transaction that writes.
     pub(in crate::server::database) async fn begin_write(&self) -> Result<DatabaseTransaction, DatabaseError> {
         begin(&self.writers, &self.begin_write).await
+    }
+
+    /// Begins a short transaction of the server itself.
+    pub(super) async fn begin_own(&self) -> Result<DatabaseTransaction, DatabaseError> {
+        begin(&self.own, &self.begin_own).await
     }
 
     /// The cursor that contains this transaction once it is committed, and whether it wrote at all. To be asked for as
@@ -157,6 +169,7 @@ impl ServerConnections {
     pub(super) async fn close(&self) {
         let _ = self.readers.close_by_ref().await;
         let _ = self.writers.close_by_ref().await;
+        let _ = self.own.close_by_ref().await;
     }
 }
 
@@ -167,6 +180,8 @@ async fn begin(
     settings: &TransactionSettings,
 ) -> Result<DatabaseTransaction, DatabaseError> {
     let mut tries = 0;
+    // Also of several connections whose other ends are silent.
+    let until = tokio::time::Instant::now() + limits::CONNECTION_WAIT + ANSWER_TIMEOUT;
     loop {
         let begun = async {
             let tx = pool.begin().await?;
@@ -174,8 +189,7 @@ async fn begin(
             Ok::<_, DbErr>(tx)
         };
         tries += 1;
-        // The wait for a connection has a bound of its own.
-        let begun = tokio::time::timeout(limits::CONNECTION_WAIT + ANSWER_TIMEOUT, begun).await;
+        let begun = tokio::time::timeout_at(until, begun).await;
         match begun.unwrap_or_else(|_| Err(silent())).map_err(DatabaseError::from) {
             Err(DatabaseError::Away(_)) if tries < BEGINNINGS && has_idle(pool) => {}
             Err(DatabaseError::Db(error)) => return Err(DatabaseError::Away(error.to_string())),

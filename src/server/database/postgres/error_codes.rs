@@ -16,8 +16,9 @@ pub(in crate::server::database) fn error(code: &str, error: &DbErr) -> Option<Da
     let message = || of_postgres(error).map_or_else(|| error.to_string(), |error| error.message().to_owned());
     match code {
         _ if is_conflict(code) => Some(DatabaseError::Busy),
-        // A lock that did not come in time, a statement that took too long, too many connections.
-        "55P03" | "57014" | "53300" => Some(DatabaseError::Busy),
+        // A lock that did not come in time, a statement that took too long, too many connections, a server that stopped in
+        // the middle of a transaction, a full queue of notifications.
+        "55P03" | "57014" | "53300" | "25P03" | "54000" => Some(DatabaseError::Busy),
         _ if is_of_storage(code) => Some(DatabaseError::Storage(message())),
         "XX001" | "XX002" => Some(DatabaseError::Damaged(message())),
         // The server ends or starts, does not let us in, is a standby, or has lost the database or the schema.
@@ -45,6 +46,11 @@ pub(in crate::server::database) fn is_of_storage(code: &str) -> bool {
 /// Whether the transaction met another one: a serialization failure or a deadlock.
 pub(in crate::server::database) fn is_conflict(code: &str) -> bool {
     matches!(code, "40001" | "40P01")
+}
+
+/// Whether a lock did not come in time.
+pub(super) fn is_late_lock(error: &DbErr) -> bool {
+    code(error).is_some_and(|code| code == "55P03")
 }
 
 fn away(message: &str) -> DatabaseError {

@@ -1,9 +1,8 @@
 //! The lease: the work that one server does for all of them.
 //!
 //! A lease is a row with a time of the database's clock, since a lock of a session does not survive a proxy that pools
-//! transactions. A server that dies keeps its lease for less than a second. A clock of the database that jumps ahead
-//! ends a lease early, and one that jumps back keeps it for longer: so each step of that work also stays right if two
-//! servers do it at once.
+//! transactions. A server that dies keeps its lease for less than a second. A clock of the database that jumps ends a
+//! lease early: so each step of that work also stays right if two servers do it at once.
 
 use std::time::{Duration, Instant};
 

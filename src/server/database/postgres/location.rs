@@ -15,8 +15,6 @@ pub const SCHEMA: &str = "requery";
 pub const WRITERS: u32 = 8;
 /// How long a connection to the server may take, and an answer of a connection that keeps a state.
 pub(super) const ANSWER_TIMEOUT: Duration = limits::WRITE_LOCK_WAIT;
-/// The longest name of a schema. The name of the channel of the bell has it, and a name of Postgres has 63 bytes.
-const LONGEST_SCHEMA: usize = 40;
 
 /// A database of a Postgres server.
 #[derive(Clone, PartialEq, Eq)]
@@ -46,9 +44,7 @@ impl ServerLocation {
 
     /// The location with another schema.
     pub fn with_schema(mut self, schema: &str) -> Result<Self, LocationError> {
-        let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-        let begins = !schema.starts_with(|first: char| first.is_ascii_digit()) && !schema.starts_with("pg_");
-        if schema.is_empty() || schema.len() > LONGEST_SCHEMA || !begins || !schema.bytes().all(is_name) {
+        if !requery_migrations::postgres::is_schema_name(schema) {
             return Err(LocationError::Schema(schema.to_owned()));
         }
         schema.clone_into(&mut self.schema);

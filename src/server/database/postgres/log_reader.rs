@@ -18,8 +18,8 @@ use crate::protocol::Cursor;
 use crate::server::database::sql::servers as sql;
 use crate::server::database::{Database, DatabaseError, Open, Position};
 
-/// The shortest time between two looks that find a change.
-const PAUSE: Duration = Duration::from_millis(3);
+/// The shortest time between two looks. Each look costs Postgres a statement, however often it is rung for.
+const PAUSE: Duration = Duration::from_millis(5);
 /// How often to look while the log grows: the bound on the delay of a writer that rings no bell.
 const ACTIVE: Duration = Duration::from_millis(20);
 /// How often to look when the log is quiet: a person does not notice this delay of a first change.
@@ -30,6 +30,7 @@ const STAY_ACTIVE: Duration = Duration::from_secs(10);
 /// Reads the log.
 pub(in crate::server) struct LogReader {
     connection: DatabaseConnection,
+    last_look: Instant,
     last_change: Option<Instant>,
 }
 
@@ -57,7 +58,8 @@ impl LogReader {
     /// Opens the connection.
     pub(in crate::server) async fn connect(database: &Database) -> Result<Self, DatabaseError> {
         let server = database.server().ok_or_else(|| DatabaseError::Away("the database is no server".to_owned()))?;
-        Ok(Self { connection: connect_direct(server.location()).await?, last_change: None })
+        let connection = connect_direct(server.location()).await?;
+        Ok(Self { connection, last_look: Instant::now(), last_change: None })
     }
 
     /// Closes the connection.
@@ -101,13 +103,13 @@ impl LogReader {
 
     /// Waits until the log may have grown.
     ///
-    /// Not before a pause after a change: a writer that commits without a pause would cost a statement for each commit.
-    pub(in crate::server) async fn wait(&self, database: &Database) {
-        if let Some(rest) = self.last_change.and_then(|at| PAUSE.checked_sub(at.elapsed())) {
-            tokio::time::sleep(rest).await;
-        }
+    /// Not before a pause after the look before: a writer that commits without a pause, or a program that rings without
+    /// one, would cost a statement each time.
+    pub(in crate::server) async fn wait(&mut self, database: &Database) {
+        tokio::time::sleep(PAUSE.saturating_sub(self.last_look.elapsed())).await;
         let is_active = self.last_change.is_some_and(|at| at.elapsed() < STAY_ACTIVE);
         let _ = timeout(if is_active { ACTIVE } else { IDLE }, database.rung()).await;
+        self.last_look = Instant::now();
     }
 }
 

@@ -1,17 +1,25 @@
 //! One server among the servers on a Postgres database: its name, its connections, and what it does for the others.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use requery_migrations::{MigrateError, Migrated, postgres};
 use sea_orm::sqlx::postgres::PgConnectOptions;
-use sea_orm::{ConnectOptions, DatabaseConnection, DatabaseTransaction};
+use sea_orm::{ConnectOptions, DatabaseConnection, DatabaseTransaction, DbErr};
 use tokio::sync::Notify;
 
 use super::connections::ServerConnections;
 use super::epoch;
+use super::error_codes::is_late_lock;
 use super::held_lease::HeldLease;
 use super::location::{ANSWER_TIMEOUT, ServerLocation};
 use crate::protocol::limits;
 use crate::server::database::error::{DatabaseError, OpenError};
+
+/// How long a migration may take, 1 h: a recount reads all rows, some hundred thousand a second.
+const MIGRATION_TIME: Duration = Duration::from_secs(3_600);
+/// The pause before a migration tries again to lock the tables. The programs that waited behind it go on meanwhile.
+const LOCK_PAUSE: Duration = Duration::from_millis(500);
 
 /// One server on a Postgres database.
 pub(in crate::server) struct PostgresServer {
@@ -34,12 +42,12 @@ impl PostgresServer {
         let direct = connect_direct(&location).await.map_err(|error| failed(error.to_string()))?;
         let opened = async {
             epoch::refuse_standby(&direct).await?;
-            let migrated = requery_migrations::postgres::migrate(&direct, location.schema()).await;
-            let migrated = migrated.map_err(|why| format!("{why}; {}", why.way_out()))?;
+            let migrated = migrate(&direct, location.schema()).await;
+            let migrated = migrated.map_err(|why| format!("{why}; {}", why.way_out_of_schema()))?;
             let now = epoch::begin(&direct).await?;
             Ok::<_, String>((migrated, now))
         };
-        let opened = tokio::time::timeout(limits::CONNECTION_WAIT, opened).await;
+        let opened = tokio::time::timeout(MIGRATION_TIME, opened).await;
         let _ = direct.close().await;
         let (migrated, (epoch, now)) =
             opened.map_err(|_| failed("the server did not answer in time".to_owned()))?.map_err(failed)?;
@@ -65,7 +73,7 @@ impl PostgresServer {
             epoch::refuse_standby(&direct).await?;
             requery_migrations::postgres::admit(&direct, self.location.schema())
                 .await
-                .map_err(|why| format!("{why}; {}", why.way_out()))?;
+                .map_err(|why| format!("{why}; {}", why.way_out_of_schema()))?;
             epoch::begin(&direct).await
         };
         let opened = tokio::time::timeout(ANSWER_TIMEOUT, opened).await;
@@ -81,19 +89,37 @@ impl PostgresServer {
         open.close().await;
     }
 
-    /// Compares the schema with ours and puts it right. Returns whether it was put right: then the epoch is a new one.
+    /// Compares the schema with ours and puts it right. Returns whether it was put right: then the epoch is a new one. A
+    /// fault that needs a person is an error, and a schema that is gone is not made again: it can come back with its rows.
     pub(in crate::server) async fn mend_schema(&self) -> Result<bool, DatabaseError> {
         let direct = connect_direct(&self.location).await?;
         let mended = async {
-            let differences = requery_migrations::postgres::differences(&direct, self.location.schema()).await?;
+            let schema = self.location.schema();
+            let failed = |why: MigrateError| match why {
+                MigrateError::Db(error) => error.into(),
+                why => DatabaseError::Db(DbErr::Custom(format!("{why}; {}", why.way_out_of_schema()))),
+            };
+            let differences = postgres::differences(&direct, schema).await?;
             if differences.is_empty() {
                 return Ok(false);
             }
-            let migrated = requery_migrations::postgres::migrate(&direct, self.location.schema()).await;
-            log(&migrated.map_err(|why| DatabaseError::Away(format!("{why}; {}", why.way_out())))?);
+            if !postgres::is_current(&direct, schema).await.map_err(failed)? {
+                return Err(DatabaseError::Away(format!("the schema {schema} is gone")));
+            }
+            match postgres::migrate(&direct, schema).await {
+                Ok(migrated) => log(&migrated),
+                Err(MigrateError::Broken(faults)) => {
+                    let put_back = postgres::put_back(&direct, schema).await.map_err(failed)?;
+                    if put_back.is_empty() {
+                        return Err(failed(MigrateError::Broken(faults)));
+                    }
+                    log(&Migrated { put_back, ..Migrated::default() });
+                }
+                Err(why) => return Err(failed(why)),
+            }
             Ok::<_, DatabaseError>(true)
         };
-        let mended = tokio::time::timeout(limits::CONNECTION_WAIT, mended).await;
+        let mended = tokio::time::timeout(MIGRATION_TIME, mended).await;
         let _ = direct.close().await;
         mended.unwrap_or(Err(DatabaseError::Busy))
     }
@@ -110,12 +136,25 @@ impl PostgresServer {
 
     /// Begins a transaction for statements of the server itself.
     pub(super) async fn begin(&self) -> Result<DatabaseTransaction, DatabaseError> {
-        self.connections.begin_write().await
+        self.connections.begin_own().await
+    }
+}
+
+/// Migrates the schema. A transaction of another program that has locked a table is waited for a while.
+async fn migrate(direct: &DatabaseConnection, schema: &str) -> Result<Migrated, MigrateError> {
+    let until = Instant::now() + limits::CONNECTION_WAIT;
+    loop {
+        match postgres::migrate(direct, schema).await {
+            Err(MigrateError::Db(error)) if is_late_lock(&error) && Instant::now() < until => {
+                tokio::time::sleep(LOCK_PAUSE).await;
+            }
+            migrated => return migrated,
+        }
     }
 }
 
 /// Logs what a migration did.
-fn log(migrated: &requery_migrations::Migrated) {
+fn log(migrated: &Migrated) {
     if !migrated.applied.is_empty() {
         tracing::info!(applied = migrated.applied.join(", "), "the schema was migrated");
     }

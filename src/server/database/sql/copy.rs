@@ -124,11 +124,9 @@ pub const FIRST_TABLE_WITH_ROWS: Sql = Sql::both(
         when exists (select 1 from usage) then 'usage' end",
 );
 
-/// Disables the triggers of the schema and notes how they were. Foreign keys are checked at once: no trigger may wait when
-/// the others are enabled again.
+/// Disables the triggers of the schema and notes how they were.
 pub const DISABLE_TRIGGERS: Sql = Sql::postgres(
-    "set constraints all immediate;
-    create temp table disabled_triggers on commit drop as
+    "create temp table disabled_triggers on commit drop as
         select c.relname::text as on_table, t.tgname::text as name, t.tgenabled::text as was
         from pg_trigger t join pg_class c on c.oid = t.tgrelid
         where c.relnamespace = (select oid from pg_namespace where nspname = current_schema()) and not t.tgisinternal;

@@ -34,7 +34,14 @@ impl TransactionSettings {
 
     /// A snapshot for each statement. A server that hangs must not keep the locks of its transaction.
     pub fn of_writes(limits: TransactionLimits<'_>) -> Self {
-        Self(format!("{}; set local idle_in_transaction_session_timeout = '30s'", common(limits)).into())
+        // The role or the database can have another default, and a move of a task needs this one.
+        let isolation = "set transaction isolation level read committed";
+        Self(format!("{isolation}; {}; set local idle_in_transaction_session_timeout = '30s'", common(limits)).into())
+    }
+
+    /// The same for a short transaction of the server itself. A server that hangs in it must not keep the lease.
+    pub fn of_own_writes(limits: TransactionLimits<'_>) -> Self {
+        Self(format!("{}; set local idle_in_transaction_session_timeout = '1s'", common(limits)).into())
     }
 
     /// Sets them.
@@ -108,11 +115,13 @@ pub const LOG_BEHIND: Sql = Sql::postgres(concat!(
     order by changes.xid, id limit $4::bigint"
 ));
 
-/// Whether the server is a standby, the name of this database for as long as it is not copied, and the epoch.
+/// Whether the server is a standby, the snapshot, and the name of this schema for as long as it is not copied or made
+/// again.
 pub const STANDING: Sql = Sql::postgres(
     "select pg_is_in_recovery() as is_standby, pg_current_snapshot()::text as snapshot,
         (select system_identifier::text from pg_control_system()) || '.' ||
-            (select oid::text from pg_database where datname = current_database()) as place",
+            (select oid::text from pg_database where datname = current_database()) || '.' ||
+            (select oid::text from pg_namespace where nspname = current_schema()) as place",
 );
 
 /// The epoch.
@@ -127,11 +136,15 @@ pub const REPLACE_EPOCH: Sql = Sql::postgres("update epoch set token = $1::text 
 /// Rings the bell `$1` of all servers; `$2` is the name of the server that rings.
 pub const RING: Sql = Sql::postgres("select pg_notify($1::text, $2::text)");
 
+/// A statement that does nothing, to see whether a connection answers.
+pub const NOTHING: &str = "select";
+
 /// Takes or renews the lease `$1` for the server `$2`, for `$3` milliseconds of the database's clock. No row changes if
-/// another server has it.
+/// another server has it. A lease that ends later than one taken now is of a clock that has jumped back, and has ended.
 pub const TAKE_LEASE: Sql = Sql::postgres(
     "update leases set holder = $2::text, until = clock_timestamp() + $3::bigint * interval '1 millisecond'
-    where name = $1::text and (holder = $2::text or until is null or until < clock_timestamp())",
+    where name = $1::text and (holder = $2::text or until is null or until < clock_timestamp()
+            or until > clock_timestamp() + $3::bigint * interval '1 millisecond')",
 );
 
 /// Gives the lease `$1` of the server `$2` up.

@@ -1,15 +1,14 @@
-//! The schema on Postgres. `REQUERY_TEST_POSTGRES` names a database in which each test makes a schema of its own.
-#![allow(clippy::unwrap_used)]
+//! The schema: how it is made, put right and refused. Each test has a database of its own.
 
 use requery_migrations::{MigrateError, postgres};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Statement, TransactionTrait};
 
-async fn connected(schema: &str) -> DatabaseConnection {
-    let mut options = ConnectOptions::new(std::env::var("REQUERY_TEST_POSTGRES").unwrap());
+use crate::cluster::Cluster;
+
+async fn connected() -> DatabaseConnection {
+    let mut options = ConnectOptions::new(Cluster::shared().create_database().url);
     options.max_connections(2).sqlx_logging(false);
-    let db = Database::connect(options).await.unwrap();
-    run(&db, &format!("drop schema if exists {schema} cascade")).await;
-    db
+    Database::connect(options).await.unwrap()
 }
 
 async fn run(db: &DatabaseConnection, sql: &str) {
@@ -22,9 +21,8 @@ async fn text(db: &DatabaseConnection, sql: &str) -> String {
 }
 
 #[tokio::test]
-#[ignore = "needs a Postgres"]
 async fn a_schema_is_made_once() {
-    let db = connected("made").await;
+    let db = connected().await;
     postgres::admit(&db, "made").await.unwrap();
     let first = postgres::migrate(&db, "made").await.unwrap();
     assert_eq!((first.applied.len(), first.put_back.len(), first.lost.len()), (1, 0, 0), "{first:?}");
@@ -34,7 +32,6 @@ async fn a_schema_is_made_once() {
     assert!(postgres::differences(&db, "made").await.unwrap().is_empty());
     postgres::admit(&db, "made").await.unwrap();
     // Two schemas of one database do not know each other.
-    let _ = connected("made_too").await;
     let (one, two) = tokio::join!(postgres::migrate(&db, "made_too"), postgres::migrate(&db, "made_too"));
     assert_eq!(one.unwrap().applied.len() + two.unwrap().applied.len(), 1);
     run(&db, "insert into made_too.tasks (title) values ('a')").await;
@@ -43,9 +40,8 @@ async fn a_schema_is_made_once() {
 }
 
 #[tokio::test]
-#[ignore = "needs a Postgres"]
 async fn what_another_program_dropped_or_changed_is_made_again() {
-    let db = connected("mended").await;
+    let db = connected().await;
     postgres::migrate(&db, "mended").await.unwrap();
     run(&db, "set search_path = mended; insert into tasks (id, title) values (fresh_id(), 'a')").await;
     for (change, found) in [
@@ -84,9 +80,8 @@ async fn what_another_program_dropped_or_changed_is_made_again() {
 }
 
 #[tokio::test]
-#[ignore = "needs a Postgres"]
 async fn what_no_trigger_saw_is_put_right() {
-    let db = connected("untriggered").await;
+    let db = connected().await;
     postgres::migrate(&db, "untriggered").await.unwrap();
     run(
         &db,
@@ -124,9 +119,8 @@ async fn what_no_trigger_saw_is_put_right() {
 
 /// As after a restore of the output of `pg_dump`.
 #[tokio::test]
-#[ignore = "needs a Postgres"]
 async fn a_restored_schema_begins_a_new_log() {
-    let db = connected("restored").await;
+    let db = connected().await;
     postgres::migrate(&db, "restored").await.unwrap();
     run(&db, "insert into restored.tasks (title) values ('a')").await;
     run(&db, "insert into restored.events (task_id, kind) select id, 'log' from restored.tasks").await;
@@ -141,9 +135,8 @@ async fn a_restored_schema_begins_a_new_log() {
 }
 
 #[tokio::test]
-#[ignore = "needs a Postgres"]
 async fn a_schema_that_does_not_fit_is_refused() {
-    let db = connected("odd").await;
+    let db = connected().await;
     run(&db, "create schema odd; create table odd.other (a bigint)").await;
     assert!(matches!(postgres::migrate(&db, "odd").await, Err(MigrateError::Foreign(table)) if table == "other"));
     run(&db, "drop table odd.other").await;
@@ -167,9 +160,8 @@ async fn a_schema_that_does_not_fit_is_refused() {
 }
 
 #[tokio::test]
-#[ignore = "needs a Postgres"]
 async fn a_role_writes_and_does_not_touch_the_log() {
-    let db = connected("granted").await;
+    let db = connected().await;
     postgres::migrate(&db, "granted").await.unwrap();
     run(&db, "do $$ begin create role requery_writer; exception when duplicate_object then null; end $$").await;
     run(&db, &postgres::grants("granted", "requery_writer")).await;
@@ -194,4 +186,67 @@ async fn a_role_writes_and_does_not_touch_the_log() {
         assert!(refused.to_string().contains("permission denied"), "{refused}");
         tx.rollback().await.unwrap();
     }
+}
+
+/// The trigger that takes a chosen place was disabled meanwhile.
+#[tokio::test]
+async fn a_recount_takes_the_places_that_no_trigger_took() {
+    let db = connected().await;
+    postgres::migrate(&db, "places").await.unwrap();
+    run(
+        &db,
+        "set search_path = places; insert into tasks (id, title) values ('0190b0a0-0000-7000-8000-000000000001', 'a');
+        alter table events disable trigger events_take_place;
+        insert into events (task_id, kind, position) select id, 'log', place from tasks, (values (40), (9007199254740991)) it (place)",
+    )
+    .await;
+    let put_back = postgres::migrate(&db, "places").await.unwrap().put_back;
+    assert_eq!(put_back, ["trigger events_take_place on events"]);
+    let next = "insert into places.events (task_id, kind) select id, 'log' from places.tasks returning position::text";
+    assert_eq!(text(&db, next).await, "41");
+}
+
+/// Of a trigger that was disabled for one transaction nothing is left but the number of that transaction.
+#[tokio::test]
+async fn a_trigger_that_was_disabled_for_one_transaction_is_found() {
+    let db = connected().await;
+    postgres::migrate(&db, "once").await.unwrap();
+    run(
+        &db,
+        "begin; alter table once.tasks disable trigger tasks_started; insert into once.tasks (title) values ('a');
+        alter table once.tasks enable trigger tasks_started; commit",
+    )
+    .await;
+    assert_eq!(postgres::differences(&db, "once").await.unwrap(), ["trigger tasks_started on tasks"]);
+    assert_eq!(postgres::migrate(&db, "once").await.unwrap().put_back, ["trigger tasks_started on tasks"]);
+    assert_eq!(text(&db, "select value::text from once.figures where figure = 'tasks.running'").await, "1");
+    run(&db, "insert into once.settings values ('notify', 'on')").await;
+    assert_eq!(postgres::differences(&db, "once").await.unwrap(), Vec::<String>::new());
+}
+
+/// A fault that no statement repairs without a loss must not keep the triggers from coming back.
+#[tokio::test]
+async fn triggers_come_back_to_tables_with_faults() {
+    let db = connected().await;
+    postgres::migrate(&db, "faulty").await.unwrap();
+    run(&db, "alter table faulty.tasks alter title drop not null; drop trigger tasks_started on faulty.tasks").await;
+    assert!(matches!(postgres::migrate(&db, "faulty").await, Err(MigrateError::Broken(_))));
+    assert_eq!(postgres::put_back(&db, "faulty").await.unwrap(), ["trigger tasks_started on tasks"]);
+    assert_eq!(postgres::put_back(&db, "faulty").await.unwrap(), Vec::<String>::new());
+    run(&db, "insert into faulty.tasks (title) values ('a')").await;
+    assert_eq!(text(&db, "select kind from faulty.changes").await, "task.started");
+}
+
+/// Other programs wait behind a migration that waits, so it does not wait for long.
+#[tokio::test]
+async fn a_migration_gives_up_soon_where_a_table_is_locked() {
+    let db = connected().await;
+    postgres::migrate(&db, "locked").await.unwrap();
+    run(&db, "drop trigger tasks_started on locked.tasks").await;
+    let reader = db.begin().await.unwrap();
+    reader.execute_unprepared("select * from locked.tasks").await.unwrap();
+    let refused = postgres::migrate(&db, "locked").await.unwrap_err().to_string();
+    assert!(refused.contains("lock timeout"), "{refused}");
+    reader.rollback().await.unwrap();
+    assert_eq!(postgres::migrate(&db, "locked").await.unwrap().put_back, ["trigger tasks_started on tasks"]);
 }
