@@ -6,6 +6,8 @@
 # hooks on a busy machine (none may be lost), breaks each rule of a client once, and measures the size of the engine in a
 # browser.
 #
+# The property tests and further suites run on Postgres too, and a transaction stays open for a minute.
+#
 # The recordings of agents are replayed with other speeds and orders, with repetitions and restarts.
 #
 # A failure prints the smallest failing case and, for the real server, the seed that reproduces the case.
@@ -25,6 +27,7 @@ REQUERY_CASES="$real" REQUERY_TEST_DATABASE=postgres cargo test --locked --test 
 REQUERY_TEST_DATABASE=postgres cargo test --locked --test it -- rest:: search:: streams:: scopes:: read_cache::
 REQUERY_CASES="$real" cargo test --locked --test it -- hooks::orders:: hooks::replays::
 REQUERY_CASES="$faults" cargo test --locked --test it -- --test-threads 1 --ignored --nocapture faults::random
+cargo test --locked --test it -- --ignored --nocapture postgres::
 cargo test --locked --test it -- --test-threads 1 --ignored --nocapture freshness::
 cargo test --locked --test it -- --test-threads 1 --ignored --nocapture late_hooks::
 scripts/mutate-rules

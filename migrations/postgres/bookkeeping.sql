@@ -22,9 +22,9 @@ exception when others then
 end
 $$;
 
--- The conditions of the columns. An insert reads the text of each condition of the table again, so a condition with a
--- list costs more than the call of a function, which is compiled once for a connection. The operators are named with
--- their schema: a writer chooses its own `search_path`.
+-- Conditions of columns. Each statement reads the text of each condition of the table again, so a call of a function, which
+-- is compiled once for a connection, costs less. The operators are named with their schema: a writer chooses its own
+-- `search_path`.
 
 create function is_uuid(text) returns boolean language plpgsql immutable strict parallel safe as $$
 begin
@@ -36,37 +36,6 @@ $$;
 create function is_time(bigint) returns boolean language plpgsql immutable strict parallel safe as $$
 begin
     return $1 operator(pg_catalog.>=) 0 and $1 operator(pg_catalog.<=) 253402300799999;
-end
-$$;
-
-create function is_event_position(bigint) returns boolean language plpgsql immutable strict parallel safe as $$
-begin
-    return $1 operator(pg_catalog.>=) 1 and $1 operator(pg_catalog.<=) 9007199254740991;
-end
-$$;
-
-create function is_event_kind(text) returns boolean language plpgsql immutable strict parallel safe as $$
-begin
-    return $1 operator(pg_catalog.~) '^[a-z0-9._]{1,64}$';
-end
-$$;
-
-create function is_event_family(text) returns boolean language plpgsql immutable strict parallel safe as $$
-begin
-    return $1 operator(pg_catalog.=) any ('{terminal,file,explore,agent,mcp,todo,question}'::pg_catalog.text[]);
-end
-$$;
-
-create function is_event_lane(text) returns boolean language plpgsql immutable strict parallel safe as $$
-begin
-    return $1 operator(pg_catalog.=) any ('{user,assistant,exploration,implementation,terminal,planning,questions,todos,git,
-        background,coordination,system}'::pg_catalog.text[]);
-end
-$$;
-
-create function is_event_state(text) returns boolean language plpgsql immutable strict parallel safe as $$
-begin
-    return $1 operator(pg_catalog.=) any ('{running,ok,failed,denied,abandoned}'::pg_catalog.text[]);
 end
 $$;
 

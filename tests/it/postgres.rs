@@ -1,5 +1,6 @@
 //! Tests that run on Postgres whichever engine the environment names.
 
+mod agents;
 mod applied;
 mod bell;
 mod faults;

@@ -1,7 +1,7 @@
 //! The cost of requery for programs that insert events with SQL: one event a transaction, by one writer and by many.
 //!
-//! Three databases take turns: one with a server that listens, one with the same tables and foreign keys whose triggers
-//! are disabled and which has no server, and one whose triggers notify the server in each transaction.
+//! Three databases take turns: one with a server that listens, one with the same tables and rules without triggers and
+//! without a server, and one whose triggers notify the server in each transaction.
 
 use std::time::{Duration, Instant};
 
@@ -23,8 +23,22 @@ const TURN: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(1)];
 /// The number of tasks that receive events: many agents write at the same time.
 const TASKS: usize = 100;
 
-/// Disables the triggers of requery, and adds the foreign key in whose place one of them is.
-const DISABLE: &str = "alter table requery.events add foreign key (task_id) references requery.tasks on delete cascade;
+/// Disables the triggers of requery, and gives the table the rules that they check as a table without triggers has them: a
+/// foreign key and conditions.
+const DISABLE: &str = "alter table requery.events
+    add foreign key (task_id) references requery.tasks on delete cascade,
+    add check (position between 1 and 9007199254740991),
+    add check (requery.is_uuid(id)),
+    add check (kind ~ '^[a-z0-9._]{1,64}$'),
+    add check (family in ('terminal', 'file', 'explore', 'agent', 'mcp', 'todo', 'question')),
+    add check (lane in ('user', 'assistant', 'exploration', 'implementation', 'terminal', 'planning', 'questions',
+        'todos', 'git', 'background', 'coordination', 'system')),
+    add check (state in ('running', 'ok', 'failed', 'denied', 'abandoned')),
+    add check (length(title) <= 500),
+    add check (octet_length(body) <= 65536),
+    add check (requery.is_json_object(metadata)),
+    add check (requery.is_time(created_at)),
+    add check (requery.is_time(updated_at));
 do $$ declare name text; begin
     for name in select tablename from pg_tables where schemaname = 'requery' loop
         execute format('alter table requery.%I disable trigger user', name);

@@ -1,5 +1,7 @@
 //! The files of the schema, and the statements in them.
 
+use crate::macros::put_in_place;
+
 /// The migrations in their order.
 pub(super) const MIGRATIONS: &[(&str, &str)] = &[("0001_initial", include_str!("../../postgres/0001_initial.sql"))];
 /// The tables of this crate, and the functions that the migrations need.
@@ -23,9 +25,25 @@ const TRIGGERS: &[&str] = &[
     include_str!("../../triggers/postgres/replica.sql"),
 ];
 
-/// Puts the name of the schema in the place of `{schema}`.
+/// The rules of an event. `refuse_event` has the same ones, each with its message.
+const IS_EVENT: &str = "it.id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
+    and it.kind ~ '^[a-z0-9._]{1,64}$'
+    and (it.family is null
+        or it.family in ('terminal', 'file', 'explore', 'agent', 'mcp', 'todo', 'question'))
+    and (it.lane is null
+        or it.lane in ('user', 'assistant', 'exploration', 'implementation', 'terminal', 'planning', 'questions',
+            'todos', 'git', 'background', 'coordination', 'system'))
+    and (it.state is null or it.state in ('running', 'ok', 'failed', 'denied', 'abandoned'))
+    and length(it.title) <= 500
+    and (it.body is null or octet_length(it.body) <= 65536)
+    and (it.metadata is null or is_json_object(it.metadata))
+    and it.created_at between 0 and 253402300799999
+    and it.updated_at between 0 and 253402300799999";
+
+/// Puts the name of the schema in the place of `{schema}`, and the rules of an event in the place of `{is_event:row}`.
 pub(super) fn expand(sql: &str, schema: &str) -> String {
-    sql.replace("{schema}", schema)
+    let sql = sql.replace("{schema}", schema);
+    put_in_place(sql, "{is_event:", |row| IS_EVENT.replace("it.", &format!("{row}.")))
 }
 
 /// The statements that make all functions and triggers. A function that exists is replaced.

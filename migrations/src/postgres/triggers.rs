@@ -63,9 +63,8 @@ select name, ('x' || left(md5(replace(definition, '{schema}.', '')), 16))::bit(6
 /// could write the log. To fire a trigger needs no right to its function.
 const RIGHTS: &str = "
 revoke execute on all functions in schema {schema} from public;
-grant execute on function now_ms(), fresh_id(), is_json_object(text), is_uuid(text), is_time(bigint),
-    is_event_position(bigint), is_event_kind(text), is_event_family(text), is_event_lane(text), is_event_state(text),
-    is_given_place(bigint) to public";
+grant execute on function now_ms(), fresh_id(), is_json_object(text), is_uuid(text), is_time(bigint)
+    to public";
 
 async fn state(db: &impl ConnectionTrait, schema: &str) -> Result<BTreeMap<String, i64>, DbErr> {
     let oid = format!("(select oid from pg_namespace where nspname = '{schema}')");

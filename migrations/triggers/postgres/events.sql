@@ -1,56 +1,79 @@
 -- The triggers of `events`: each change is logged. An insert touches no row of another table but the log: the server
 -- counts the events into the rows of their tasks later, and readers add them until then.
 
--- Whether the database gave the place. Runs as the writer, so its operators and functions are named with their schema.
-create function is_given_place(bigint) returns boolean language plpgsql volatile as $$
+-- Refuses an event that breaks a rule. All rules together stand in `IS_EVENT` of `src/postgres/files.rs`, which is put into
+-- the statements below: a trigger compiles its statement once.
+create function refuse_event(id text, kind text, family text, lane text, state text, title text, body text,
+    metadata text, created_at bigint, updated_at bigint) returns text language plpgsql as $$
+declare
+    broken record;
 begin
-    return $1 operator(pg_catalog.>=) 1
-        and $1 operator(pg_catalog.<=) pg_catalog.pg_sequence_last_value('{schema}.events_position_seq'::pg_catalog.regclass);
+    select * into broken from (values
+        (1, 'id', 'id_is_a_uuid', 'it is a UUID in lower-case hyphenated text', is_uuid(id)),
+        (2, 'kind', 'kind_is_1_to_64_lower_case_letters_digits_dots_and_underscores',
+            'it has 1 to 64 lower-case letters, digits, dots and underscores', kind ~ '^[a-z0-9._]{1,64}$'),
+        (3, 'family', 'family_is_known', 'it is terminal, file, explore, agent, mcp, todo or question',
+            family in ('terminal', 'file', 'explore', 'agent', 'mcp', 'todo', 'question')),
+        (4, 'lane', 'lane_is_known', 'it is user, assistant, exploration, implementation, terminal, planning, '
+            'questions, todos, git, background, coordination or system',
+            lane in ('user', 'assistant', 'exploration', 'implementation', 'terminal', 'planning', 'questions',
+                'todos', 'git', 'background', 'coordination', 'system')),
+        (5, 'state', 'state_is_known', 'it is running, ok, failed, denied or abandoned',
+            state in ('running', 'ok', 'failed', 'denied', 'abandoned')),
+        (6, 'title', 'title_is_at_most_500_characters', 'it has at most 500 characters', length(title) <= 500),
+        (7, 'body', 'body_is_at_most_64_kib', 'it has at most 65536 bytes', octet_length(body) <= 65536),
+        (8, 'metadata', 'metadata_is_a_json_object', 'it is a JSON object', is_json_object(metadata)),
+        (9, 'created_at', 'created_at_is_in_the_years_1970_to_9999', 'it has milliseconds of the years 1970 to 9999',
+            is_time(created_at)),
+        (10, 'updated_at', 'updated_at_is_in_the_years_1970_to_9999', 'it has milliseconds of the years 1970 to 9999',
+            is_time(updated_at))
+    ) rule (number, column_name, name, message, holds) where not holds order by number limit 1;
+    raise exception using errcode = '23514', message = broken.column_name || ': ' || broken.message,
+        column = broken.column_name, constraint = broken.name, table = 'events', schema = '{schema}';
 end
 $$;
 
--- A place that the writer chose. The next event gets the place after the greatest one, so a writer must not use up the
--- places. The trigger also fires for applied rows, because their places come from another server.
+-- Takes a place that the writer chose, or that came from another server. The next event gets the place after the greatest one,
+-- so a writer must not use up the places. Returns a text, so that it can stand where a value is missing.
 --
 -- The sequence must not go back, and nothing keeps other writers from taking places meanwhile. So a near place is reached
 -- by taking each place up to it. Only a far one sets the sequence, and two such writers wait for each other. Two risks
 -- remain. While the sequence is set, others take more places than lie between: then the next inserts fail until the
 -- sequence is past the taken places. And another writer gets the chosen place itself: then one of the two fails.
-create function take_place() returns trigger language plpgsql
-    security definer set search_path = {schema}, pg_temp as $$
+create function take_place(place bigint) returns text language plpgsql as $$
 declare
     far constant bigint := 10000;
     ahead bigint;
 begin
-    if new.position not between 1 and 1000000000000 then
+    if place not between 1 and 1000000000000 then
         perform refuse('position: it is 1 to 1000000000000', 'position');
     end if;
-    ahead := new.position - coalesce(pg_sequence_last_value('{schema}.events_position_seq'), 0);
+    ahead := place - coalesce(pg_sequence_last_value('{schema}.events_position_seq'), 0);
     if ahead > far then
         perform pg_advisory_xact_lock(hashtextextended('requery places of {schema}', 0));
-        ahead := new.position - coalesce(pg_sequence_last_value('{schema}.events_position_seq'), 0);
+        ahead := place - coalesce(pg_sequence_last_value('{schema}.events_position_seq'), 0);
     end if;
     if ahead > far then
-        perform setval('{schema}.events_position_seq', new.position);
+        perform setval('{schema}.events_position_seq', place);
     else
         perform nextval('{schema}.events_position_seq') from generate_series(1, ahead);
     end if;
-    return new;
+    return null;
 end
 $$;
-create trigger events_take_place before insert on events for each row
-when (is_given_place(new.position) is not true) execute function take_place();
-alter table events enable always trigger events_take_place;
 
 create function log_new_events() returns trigger language plpgsql
     security definer set search_path = {schema}, pg_temp as $$
 begin
     insert into changes (kind, project, task_id, object_id, happened_at, event_class)
-        select 'event.logged',
+        select case when n.position between 1 and pg_sequence_last_value('{schema}.events_position_seq')
+                then 'event.logged' else coalesce(take_place(n.position), 'event.logged') end,
             coalesce((select project from tasks where id = n.task_id for key share),
                 refuse('task_id: there is no such task', 'task_id')),
             n.task_id, n.id, n.created_at,
-            n.kind || '/' || coalesce(n.family, '') || '/' || coalesce(n.lane, '')
+            case when {is_event:n} then n.kind || '/' || coalesce(n.family, '') || '/' || coalesce(n.lane, '')
+                else refuse_event(n.id, n.kind, n.family, n.lane, n.state, n.title, n.body, n.metadata, n.created_at,
+                    n.updated_at) end
         from new_rows n;
     return null;
 end
@@ -73,6 +96,10 @@ begin
         new.updated_at := now_ms();
     else
         new.updated_at := old.updated_at;
+    end if;
+    if ({is_event:new}) is not true then
+        perform refuse_event(new.id, new.kind, new.family, new.lane, new.state, new.title, new.body, new.metadata,
+            new.created_at, new.updated_at);
     end if;
     return new;
 end

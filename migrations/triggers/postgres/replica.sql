@@ -100,6 +100,24 @@ alter table sessions enable replica trigger sessions_applied;
 create trigger events_applied after insert or update or delete on events
     for each row execute function log_applied_row();
 alter table events enable replica trigger events_applied;
+create function check_applied_event() returns trigger language plpgsql
+    security definer set search_path = {schema}, pg_temp as $$
+begin
+    if ({is_event:new}) is not true then
+        perform refuse_event(new.id, new.kind, new.family, new.lane, new.state, new.title, new.body, new.metadata,
+            new.created_at, new.updated_at);
+    end if;
+    if tg_op = 'INSERT'
+        and (new.position between 1 and pg_sequence_last_value('{schema}.events_position_seq')) is not true
+    then
+        perform take_place(new.position);
+    end if;
+    return new;
+end
+$$;
+create trigger events_check_applied before insert or update on events
+    for each row execute function check_applied_event();
+alter table events enable replica trigger events_check_applied;
 create trigger bookmarks_applied after insert or update or delete on bookmarks
     for each row execute function log_applied_row();
 alter table bookmarks enable replica trigger bookmarks_applied;

@@ -30,9 +30,8 @@ const REST_FACTOR: u32 = 9;
 const REST_FACTOR_BESIDE_WRITERS: u32 = 20;
 /// The same on Postgres. No writer waits for a step there, but the steps take processor time from the writers.
 const REST_FACTOR_ON_POSTGRES: u32 = 4;
-/// The same while the log of Postgres grows by this many changes in [`BUSY_TIME`] or more.
-const REST_FACTOR_BESIDE_BUSY_WRITERS: u32 = 9;
-const BUSY_CHANGES: usize = 500;
+/// How many changes in [`BUSY_TIME`] make the writers of Postgres busy: then upkeep rests as beside other writers of a file.
+const BUSY_CHANGES: usize = 1_000;
 const BUSY_TIME: Duration = Duration::from_millis(500);
 /// How long all steps rest at most. A machine that is busy can stop a step for seconds, and the work that waits would
 /// rest ten times as long.
@@ -272,7 +271,7 @@ impl Growth {
 
     fn rest_factor(&self, now: Instant) -> u32 {
         match self.fast.is_some_and(|at| now - at < BUSY_TIME) {
-            true => REST_FACTOR_BESIDE_BUSY_WRITERS,
+            true => REST_FACTOR_BESIDE_WRITERS,
             false => REST_FACTOR_ON_POSTGRES,
         }
     }
@@ -396,15 +395,15 @@ mod tests {
     fn upkeep_on_postgres_rests_longer_while_the_log_grows_fast() {
         let (began, mut growth) = (Instant::now(), Growth::default());
         let slow = growth.rest_factor(began);
-        // 490 changes in half a second.
+        // 980 changes in half a second.
         for at in 0..49 {
-            growth.note(10, began + ms(at * 10));
+            growth.note(20, began + ms(at * 10));
         }
         assert_eq!(growth.rest_factor(began + ms(490)), slow);
-        growth.note(10, began + ms(490));
+        growth.note(20, began + ms(490));
         assert!(growth.rest_factor(began + ms(490)) > slow);
         assert_eq!(growth.rest_factor(began + ms(990)), slow);
-        growth.note(499, began + ms(1_000));
+        growth.note(999, began + ms(1_000));
         assert_eq!(growth.rest_factor(began + ms(1_000)), slow);
     }
 

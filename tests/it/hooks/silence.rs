@@ -244,7 +244,7 @@ async fn prompt_of_process(store: &Store, session: &str, process: Option<&str>) 
     agents::take_hook(&store.db, &Scope::All, &delivery, HookTime::Now(START)).await.expect("taken");
 }
 
-/// The machine with the number 0 or 1, with a process on it.
+/// A process on the machine with this number.
 fn process_on(machine: u32) -> String {
     format!("{machine:032}:0f7a31f6-6b0e-4f7e-9d3a-0a9d1f8f5c11:1:1:7:1")
 }
@@ -259,15 +259,15 @@ async fn an_agent_is_judged_by_the_server_that_knows_its_process() {
     prompt_of_process(&store, "nowhere", None).await;
     let silent = format!("running silent since {}", 30 * MINUTE);
     let gone = format!("running gone since {}", 30 * MINUTE);
-    let here = process_on(0);
+    let (silent, gone, here) = (silent.as_str(), gone.as_str(), process_on(0));
     for (server, at, is_alive, expected) in [
-        (JudgingServer::WithoutLease, 31 * MINUTE, true, [silent.as_str(), "running", "running"]),
-        (JudgingServer::WithLease, 31 * MINUTE, true, [&silent, &silent, &silent]),
-        (JudgingServer::WithoutLease, 25 * HOUR, true, [&silent, &silent, &silent]),
-        (JudgingServer::WithoutLease, 25 * HOUR, false, [&gone, &silent, &silent]),
-        (JudgingServer::WithoutLease, 25 * HOUR, false, ["errored lost", &silent, &silent]),
-        (JudgingServer::WithLease, 25 * HOUR, false, ["errored lost", &silent, "errored lost"]),
-        (JudgingServer::WithLease, 1_000 * HOUR, false, ["errored lost", &silent, "errored lost"]),
+        (JudgingServer::WithoutLease, 31 * MINUTE, true, [silent, "running", "running"]),
+        (JudgingServer::WithLease, 31 * MINUTE, true, [silent; 3]),
+        (JudgingServer::WithoutLease, 25 * HOUR, true, [silent; 3]),
+        (JudgingServer::WithoutLease, 25 * HOUR, false, [gone, silent, silent]),
+        (JudgingServer::WithoutLease, 25 * HOUR, false, ["errored lost", silent, silent]),
+        (JudgingServer::WithLease, 25 * HOUR, false, ["errored lost", silent, "errored lost"]),
+        (JudgingServer::WithLease, 1_000 * HOUR, false, ["errored lost", silent, "errored lost"]),
         // No other server will judge it.
         (JudgingServer::Only, 1_000 * HOUR, false, ["errored lost"; 3]),
     ] {

@@ -196,12 +196,12 @@ async fn a_recount_takes_the_places_that_no_trigger_took() {
     run(
         &db,
         "set search_path = places; insert into tasks (id, title) values ('0190b0a0-0000-7000-8000-000000000001', 'a');
-        alter table events disable trigger events_take_place;
+        alter table events disable trigger events_logged;
         insert into events (task_id, kind, position) select id, 'log', place from tasks, (values (40), (9007199254740991)) it (place)",
     )
     .await;
     let put_back = postgres::migrate(&db, "places").await.unwrap().put_back;
-    assert_eq!(put_back, ["trigger events_take_place on events"]);
+    assert_eq!(put_back, ["trigger events_logged on events"]);
     let next = "insert into places.events (task_id, kind) select id, 'log' from places.tasks returning position::text";
     assert_eq!(text(&db, next).await, "41");
 }

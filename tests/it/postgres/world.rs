@@ -112,6 +112,13 @@ impl Writers {
     }
 }
 
+/// A test that fails must not wait for its writers.
+impl Drop for Writers {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Two servers, a screen of each, a stream of each, and writers on both.
 pub struct World {
     pub database: TestDatabase,

@@ -22,9 +22,6 @@ use crate::server::database::DatabaseError;
 use crate::server::database::driver_error::silent;
 use crate::server::database::sql::servers::{self as sql, TransactionLimits, TransactionSettings};
 
-/// How often a transaction is begun again on another connection: each connection of the pool can be broken, after a
-/// restart of Postgres.
-const BEGINNINGS: u32 = 16;
 /// The connections for statements of the server itself: the lease and the ring.
 const OWN: u32 = 2;
 /// How many prepared statements a connection keeps: more than the server has different ones for requests.
@@ -179,28 +176,23 @@ async fn begin(
     pool: &DatabaseConnection,
     settings: &TransactionSettings,
 ) -> Result<DatabaseTransaction, DatabaseError> {
-    let mut tries = 0;
     // Also of several connections whose other ends are silent.
     let until = tokio::time::Instant::now() + limits::CONNECTION_WAIT + ANSWER_TIMEOUT;
     loop {
+        let has_idle = pool.get_postgres_connection_pool().num_idle() > 0;
         let begun = async {
             let tx = pool.begin().await?;
             settings.apply(&tx).await?;
             Ok::<_, DbErr>(tx)
         };
-        tries += 1;
         let begun = tokio::time::timeout_at(until, begun).await;
         match begun.unwrap_or_else(|_| Err(silent())).map_err(DatabaseError::from) {
-            Err(DatabaseError::Away(_)) if tries < BEGINNINGS && has_idle(pool) => {}
+            // Each idle connection can be broken, after a restart of Postgres. The last try opens a new one.
+            Err(DatabaseError::Away(_)) if has_idle && tokio::time::Instant::now() < until => {}
             Err(DatabaseError::Db(error)) => return Err(DatabaseError::Away(error.to_string())),
             begun => return begun,
         }
     }
-}
-
-/// Whether the pool has a connection that was not tried since.
-fn has_idle(pool: &DatabaseConnection) -> bool {
-    pool.get_postgres_connection_pool().num_idle() > 0
 }
 
 /// Makes a pool. No connection is opened yet, so a database that is away is found by the first transaction.

@@ -124,7 +124,8 @@ pub const FIRST_TABLE_WITH_ROWS: Sql = Sql::both(
         when exists (select 1 from usage) then 'usage' end",
 );
 
-/// Disables the triggers of the schema and notes how they were.
+/// Disables the triggers of the schema and notes how they were. The one that checks events has the rules that other tables
+/// have as conditions, so it stays.
 pub const DISABLE_TRIGGERS: Sql = Sql::postgres(
     "create temp table disabled_triggers on commit drop as
         select c.relname::text as on_table, t.tgname::text as name, t.tgenabled::text as was
@@ -136,6 +137,7 @@ pub const DISABLE_TRIGGERS: Sql = Sql::postgres(
         for it in select * from pg_temp.disabled_triggers loop
             execute format('alter table %I disable trigger %I', it.on_table, it.name);
         end loop;
+        alter table events enable trigger events_check_applied;
     end
     $$",
 );
