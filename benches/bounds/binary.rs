@@ -34,7 +34,7 @@ pub fn measure() -> Vec<Row> {
     };
     let after = |ending: &str| format!("start to the first answer, {EVENTS} events stored, after {ending}");
     vec![
-        Row::new("the binary", vec![size], " MB", Limit::AtMost(25.0)),
+        Row::new("the binary", vec![size], " MB", Limit::AtMost(28.0)),
         Row::new(after("an orderly end"), starts(Outside::stop), " ms", Limit::AtMost(200.0)),
         Row::new(after("a kill"), starts(drop), " ms", Limit::AtMost(200.0)),
     ]
