@@ -23,6 +23,13 @@ if [ -z "$(has_pgbouncer)" ] && ! scripts/apt-install pgbouncer; then
   exit 1
 fi
 
+# One of these tests runs an example with nginx. Debian has it in a folder that is not in the PATH of every user.
+has_nginx() { command -v curl >/dev/null && { command -v nginx || ls /usr/sbin/nginx /usr/local/sbin/nginx 2>/dev/null; }; }
+if [ -z "$(has_nginx)" ] && ! scripts/apt-install nginx-light curl; then
+  echo "test.sh: the tests need nginx and curl (apt-get install nginx-light curl, brew install nginx)" >&2
+  exit 1
+fi
+
 # One of these tests moves the clock of Postgres, which only works on Linux.
 has_faketime() {
   for folder in /usr/lib/*/faketime /usr/lib /usr/lib64 /usr/local/lib; do
