@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(names("usage")[..2], ["task_id", "answer_id"]);
         assert_eq!((names("folded"), names("usage").len()), (vec!["next"], 10));
         assert_eq!(tables["bookmarks"].references, ["task_id to tasks", "event_id to events"]);
-        assert!(tables["events"].constraints.contains(&"metadata_is_a_json_object".to_owned()));
+        assert!(tables["tasks"].constraints.contains(&"mode_is_known".to_owned()));
         assert!(tables.values().flat_map(|it| &it.columns).all(|it| !it.name.contains(['(', '\''])));
     }
 }
