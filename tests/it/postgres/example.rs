@@ -34,7 +34,8 @@ impl Example {
         let mut servers = Vec::new();
         for line in BufReader::new(script.stdout.take().unwrap()).lines() {
             let line = line.unwrap();
-            let processes = line.split("(process ").skip(1).filter_map(|rest| rest.split(')').next()?.parse().ok());
+            let processes =
+                line.split("(process ").skip(1).filter_map(|rest| rest.split(')').next()?.parse::<i32>().ok());
             servers.extend(processes);
             if line.starts_with("Ctrl-C stops") {
                 break;
