@@ -56,7 +56,7 @@ impl Example {
 
 impl Drop for Example {
     fn drop(&mut self) {
-        let _ = kill_process(Pid::from_child(&self.script), Signal::INT);
+        let _ = kill_process(Pid::from_child(&self.script), Signal::TERM);
         let _ = self.script.wait();
     }
 }
