@@ -28,7 +28,7 @@ begin
         (10, 'updated_at', 'updated_at_is_in_the_years_1970_to_9999', 'it has milliseconds of the years 1970 to 9999',
             is_time(updated_at))
     ) rule (number, column_name, name, message, holds) where not holds order by number limit 1;
-    raise exception using errcode = '23514', message = broken.column_name || ': ' || broken.message,
+    raise exception using errcode = '23514', message = format('%s: %s (%s)', broken.column_name, broken.message, broken.name),
         column = broken.column_name, constraint = broken.name, table = 'events', schema = '{schema}';
 end
 $$;
