@@ -124,7 +124,7 @@ create table purges (
     at bigint not null default now_ms()
 );
 
--- Deleted tasks whose rows are deleted later. None on this engine: foreign keys delete them at once.
+-- Deleted tasks whose rows are deleted later. None on this engine: foreign keys and a trigger delete them at once.
 create table leaving (task_id text collate "C" primary key);
 
 -- The work that one server does for all. The clock is that of the database.

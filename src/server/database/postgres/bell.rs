@@ -1,7 +1,7 @@
 //! The bell between servers: each one rings the others after its commits, apart from the transactions of writers.
 //!
-//! `NOTIFY` in a transaction makes the commits of all writers wait for each other. So a server rings in a
-//! transaction of its own, and at most once in a few milliseconds. The bell only wakes: a ring that is lost costs the others a poll.
+//! `NOTIFY` in a transaction makes the commits of all writers wait for each other. So a server rings in a transaction of
+//! its own, and at most once in a few milliseconds. The bell only wakes: a ring that is lost costs the others a poll.
 
 use std::time::Duration;
 
