@@ -36,7 +36,7 @@ mod location_error;
 pub use location_error::LocationError;
 
 mod position;
-pub use position::Position;
+pub use position::{ChangePlace, Position};
 
 pub mod sqlite;
 use sqlite::health::Health;
@@ -193,11 +193,14 @@ impl Database {
         }
     }
 
-    /// Lets requests fail at once while the Postgres server cannot be reached. Otherwise each one would wait for a
+    /// Lets requests fail at once while the Postgres server cannot be reached, also the ones that wait for a
     /// connection.
     pub(super) fn note_unreachable(&self) {
         if self.is_shared() {
-            self.0.state.store(Arc::new(State::Away("the Postgres server cannot be reached".to_owned())));
+            let away = State::Away(postgres::connections::UNREACHABLE.to_owned());
+            if let State::Open(Open::Server(open)) = &*self.0.state.swap(Arc::new(away)) {
+                open.note_lost();
+            }
         }
     }
 

@@ -16,4 +16,5 @@ mod replicas;
 mod schema;
 mod session;
 mod standby;
+mod tls;
 mod world;

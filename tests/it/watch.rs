@@ -224,7 +224,11 @@ async fn explain_says_why_a_read_model_is_stale_and_what_it_waits_for() {
         }
     }
     let text = explanations.join("\n");
-    let waits = |text: &&String| text.contains("(task.started)") && text.contains(", waits for quiet until ");
+    // The pace takes the place of the quiet if a fetch has ended shortly before the notice.
+    let waits = |text: &&String| {
+        let waits = [", waits for quiet until ", ", waits for the pace until "];
+        text.contains("(task.started)") && waits.iter().any(|reason| text.contains(reason))
+    };
     let stale = explanations.iter().find(waits).expect(&text);
     assert!(stale.starts_with("stale since "), "{text}");
     assert!(explanations.last().is_some_and(|text| text.starts_with("fresh, waits for a change until ")), "{text}");

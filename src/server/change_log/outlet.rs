@@ -8,7 +8,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use crate::protocol::{Cursor, Notice};
-use crate::server::database::{Database, Position};
+use crate::server::database::{ChangePlace, Database};
 use crate::server::hub::HubInput;
 
 /// The way to the cache of answers and then to the hub.
@@ -29,10 +29,10 @@ impl Outlet {
         self.hub.is_closed()
     }
 
-    /// Hands on notices of the current pass, whose changes were read at this time. For each of them `positions` has a
-    /// position that contains its change.
-    pub async fn notices(&self, notices: Vec<Notice>, read_at: Instant, positions: impl Iterator<Item = Position>) {
-        self.database.note_changes(notices.iter().zip(positions));
+    /// Hands on notices of the current pass, whose changes were read at this time. For each of them `places` has the
+    /// place of its change.
+    pub async fn notices(&self, notices: Vec<Notice>, read_at: Instant, places: impl Iterator<Item = ChangePlace>) {
+        self.database.note_changes(notices.iter().zip(places));
         self.send(HubInput::Notices { notices, read_at }).await;
     }
 

@@ -19,13 +19,13 @@ use super::{Between, LogPlace, between, continuity, notice};
 use crate::protocol::{Cursor, Notice};
 use crate::server::access::scope::Scope;
 use crate::server::database::sqlite::bell::Bell;
-use crate::server::database::{Database, DatabaseError, Position};
+use crate::server::database::{ChangePlace, Database, DatabaseError, Position};
 use crate::server::jobs::TroubleLog;
 
 mod postgres;
 
 /// How many changes are read at once. A bound on memory; the rest of the pass follows at once.
-const CHANGES_PER_BATCH: u64 = 1_000;
+const CHANGES_PER_BATCH: usize = 1_000;
 /// How often a database that is away is tried again.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 /// For how long a failed read of the log is repeated before the database is opened again, which costs every stream a
@@ -176,14 +176,16 @@ async fn read_pass(
     let mut read = 0;
     let mut has_unknown_kind = false;
     loop {
-        let mut rows = bell.changes(rest.start(), rest.end(), CHANGES_PER_BATCH).await?;
+        let mut rows = bell.changes(rest.start(), rest.end(), CHANGES_PER_BATCH as u64).await?;
         // A hub that is busy takes the notices later.
         let read_at = Instant::now().into_std();
-        let is_last = (rows.len() as u64) < CHANGES_PER_BATCH;
+        let is_last = rows.len() < CHANGES_PER_BATCH;
         read += rows.len() as u64;
         match rows.iter().map(notice).collect::<Option<Vec<Notice>>>() {
             Some(notices) if !has_unknown_kind && !notices.is_empty() => {
-                outlet.notices(notices, read_at, rows.iter().map(|row| rest.after_row(LogPlace::of_id(row.id)))).await;
+                let position = |row: &change::Model| rest.after_row(LogPlace::of_id(row.id));
+                let places = rows.iter().map(|row| ChangePlace { position: position(row), transaction: None });
+                outlet.notices(notices, read_at, places).await;
             }
             Some(_) => {}
             None => has_unknown_kind = true,

@@ -30,6 +30,9 @@ const REST_FACTOR: u32 = 9;
 const REST_FACTOR_BESIDE_WRITERS: u32 = 20;
 /// The same on Postgres. No writer waits for a step there, but the steps take processor time from the writers.
 const REST_FACTOR_ON_POSTGRES: u32 = 4;
+/// How long upkeep rests on Postgres at least. Beside programs that write in turn a step for each of their changes would
+/// cost as much as the changes.
+const SHORTEST_REST_ON_POSTGRES: Duration = Duration::from_millis(25);
 /// How many changes in [`BUSY_TIME`] make the writers of Postgres busy: then upkeep rests as beside other writers of a file.
 const BUSY_CHANGES: usize = 1_000;
 const BUSY_TIME: Duration = Duration::from_millis(500);
@@ -172,7 +175,7 @@ impl Database {
                     let delayed = next == Next::BeginDelayed;
                     tracing::debug!(?held, delayed, "a step of background work");
                     match is_postgres {
-                        true => turn.rest(Instant::now(), held * self.growth().rest_factor(Instant::now())),
+                        true => turn.rest_on_postgres(Instant::now(), held, self.growth().rest_factor(Instant::now())),
                         false => {
                             turn.note_step(Instant::now(), held, delayed && matches!(work, BackgroundWork::Upkeep));
                         }
@@ -253,6 +256,11 @@ impl Turn {
         }
     }
 
+    /// Notes a step where writers do not wait for each other.
+    fn rest_on_postgres(&mut self, now: Instant, held: Duration, factor: u32) {
+        self.rest(now, (held * factor).max(SHORTEST_REST_ON_POSTGRES));
+    }
+
     /// Lets the next steps rest.
     fn rest(&mut self, now: Instant, time: Duration) {
         self.rested = Some(now + time.min(LONGEST_REST));
@@ -314,7 +322,7 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{BackgroundWork, Growth, LONGEST_DELAY, LONGEST_REST, Next, StepSize, Turn};
+    use super::{BackgroundWork, Growth, LONGEST_DELAY, LONGEST_REST, Next, SHORTEST_REST_ON_POSTGRES, StepSize, Turn};
 
     const QUIET: Duration = Duration::from_millis(250);
 
@@ -383,11 +391,14 @@ mod tests {
     fn upkeep_rests_on_postgres_and_reports_of_agents_do_not() {
         let (began, mut turn) = (Instant::now(), Turn::default());
         assert_eq!(turn.next_on_postgres(began, BackgroundWork::Upkeep), Next::Begin);
-        turn.rest(began, ms(20));
-        assert_eq!(turn.next_on_postgres(began, BackgroundWork::Upkeep), Next::Look(began + ms(20)));
+        turn.rest_on_postgres(began, ms(10), 4);
+        assert_eq!(turn.next_on_postgres(began, BackgroundWork::Upkeep), Next::Look(began + ms(40)));
         assert_eq!(turn.next_on_postgres(began, BackgroundWork::Agents(ms(1))), Next::Begin);
-        assert_eq!(turn.next_on_postgres(began + ms(20), BackgroundWork::Upkeep), Next::Begin);
-        turn.rest(began, ms(60_000));
+        assert_eq!(turn.next_on_postgres(began + ms(40), BackgroundWork::Upkeep), Next::Begin);
+        turn.rest_on_postgres(began, ms(1), 4);
+        let shortest = began + SHORTEST_REST_ON_POSTGRES;
+        assert_eq!(turn.next_on_postgres(began, BackgroundWork::Upkeep), Next::Look(shortest));
+        turn.rest_on_postgres(began, ms(60_000), 4);
         assert_eq!(turn.next_on_postgres(began, BackgroundWork::Upkeep), Next::Look(began + LONGEST_REST));
     }
 

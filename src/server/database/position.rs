@@ -43,6 +43,11 @@ impl Position {
         Self(self.0.up_to(&now.0, id))
     }
 
+    /// Whether the transaction with this number is contained.
+    pub fn contains(&self, transaction: u64) -> bool {
+        transaction < self.0.xmax() && !self.0.xip().contains(&transaction)
+    }
+
     /// The value for a column, or for a statement, of this engine.
     pub fn to_value(&self, backend: DbBackend) -> Value {
         match backend {
@@ -55,6 +60,15 @@ impl Position {
     pub fn covers(&self, other: &Position) -> bool {
         self.0.covers(&other.0)
     }
+}
+
+/// Where a change is in the log.
+#[derive(Clone, Debug)]
+pub struct ChangePlace {
+    /// A position that contains the change and all changes before it.
+    pub position: Position,
+    /// The number of its transaction, on Postgres.
+    pub transaction: Option<u64>,
 }
 
 impl TryGetable for Position {

@@ -18,7 +18,7 @@ use super::encoded::EncodedAnswer;
 use super::read_cache::{Base, CacheKey, FoundAnswer, KeptAnswer, Waited};
 use super::read_key::ReadKey;
 use super::transaction::{ReadTransaction, Statements};
-use super::{Database, DatabaseError, Open, Position};
+use super::{ChangePlace, Database, DatabaseError, Open, Position};
 use crate::protocol::limits;
 use crate::protocol::{Cursor, Notice};
 use crate::server::access::scope::Scope;
@@ -218,8 +218,8 @@ impl Database {
         self.0.read_cache.begin(cursor);
     }
 
-    /// Tells the cache of answers of changes, each with a position that contains it.
-    pub(in crate::server) fn note_changes<'n>(&self, changes: impl Iterator<Item = (&'n Notice, Position)>) {
+    /// Tells the cache of answers of changes, each with its place in the log.
+    pub(in crate::server) fn note_changes<'n>(&self, changes: impl Iterator<Item = (&'n Notice, ChangePlace)>) {
         self.0.read_cache.note(changes);
     }
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::encoded::EncodedAnswer;
 use super::read_key::ReadKey;
-use super::{DatabaseError, Position};
+use super::{ChangePlace, DatabaseError};
 use crate::protocol::limits;
 use crate::protocol::{Cursor, Notice};
 use crate::server::access::scope::Scope;
@@ -143,10 +143,10 @@ impl ReadCache {
         self.answers.clear();
     }
 
-    /// Notes changes, each with a position that contains it.
-    pub(super) fn note<'n>(&self, changes: impl Iterator<Item = (&'n Notice, Position)>) {
+    /// Notes changes, each with its place in the log.
+    pub(super) fn note<'n>(&self, changes: impl Iterator<Item = (&'n Notice, ChangePlace)>) {
         if let Some(noted) = &mut *lock(&self.noted) {
-            changes.for_each(|(notice, position)| noted.note(notice, &position));
+            changes.for_each(|(notice, place)| noted.note(notice, &place));
         }
     }
 

@@ -4,7 +4,13 @@
 //! and as `$1` for Postgres. A comment names a value once, as `?1`. Queries that the entities can express are built from
 //! the entities, where they are needed.
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, QueryResult, Statement, TryGetable, Value};
+use futures_util::{Stream, TryStreamExt};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, FromQueryResult, QueryResult, Statement, TryGetable, Value,
+    sqlx,
+};
+
+use super::driver_error;
 
 pub mod agents;
 pub mod change_log;
@@ -90,6 +96,16 @@ impl Sql {
         values: impl IntoIterator<Item = Value>,
     ) -> Result<Vec<QueryResult>, DbErr> {
         connection.query_all_raw(self.statement(connection, values)).await
+    }
+
+    /// The rows of a query on Postgres as they arrive.
+    pub fn stream(
+        self,
+        connection: &DatabaseConnection,
+        value: String,
+    ) -> impl Stream<Item = Result<QueryResult, DbErr>> + Send + Unpin + use<'_> {
+        let rows = sqlx::query(self.postgres).bind(value).fetch(connection.get_postgres_connection_pool());
+        rows.map_ok(QueryResult::from).map_err(driver_error::query)
     }
 
     /// The first row of a query, if it has any.

@@ -167,7 +167,7 @@ impl Database {
             self.write_health().note(failure);
             met_another.store(failure.is_conflict, Ordering::Relaxed);
         }
-        let (value, (cursor, has_written)) = done?;
+        let (value, (cursor, has_logged)) = done?;
         if let Err(error) = write.statements.commit().await {
             let failure = StatementFailure::from(&error);
             self.write_health().note(&failure);
@@ -181,8 +181,9 @@ impl Database {
             };
             return Err(error.into());
         }
-        connections.note_minted(&cursor);
-        if has_written {
+        // A write that changed no row is news for nobody, and other transactions are in its snapshot too.
+        if has_logged {
+            connections.note_minted(&cursor);
             self.ring();
             self.ring_others();
         }

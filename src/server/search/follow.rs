@@ -16,6 +16,9 @@ use crate::server::change_log::Between;
 use crate::server::database::sql::search;
 use crate::server::database::{DatabaseError, ReadTransaction};
 
+/// How much text of events of new tasks one step reads into memory, 4 MiB. A new task above that has steps of its own.
+const BYTES_OF_NEW_TASKS: i64 = 4 * 1024 * 1024;
+
 /// What a step of following has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Followed {
@@ -72,7 +75,7 @@ pub(super) async fn follow(
 
     // Handle tasks that need several transactions first; the rest fits into this one.
     let known = known_tasks(&tx, &tasks, looks_at).await?;
-    let mut small_new_tasks: Vec<&str> = Vec::new();
+    let (mut small_new_tasks, mut bytes_of_new_tasks) = (Vec::<&str>::new(), 0);
     // The tasks whose removed documents have to be deleted. True: all their rows have to be indexed again first.
     let mut repairs = BTreeMap::<String, bool>::new();
     for task in &known {
@@ -80,8 +83,12 @@ pub(super) async fn follow(
             |one: &&IndexedChange| matches!(one.changed_row(), IndexedSubject::Task(id) if id == task.task_id);
         match &task.indexed {
             None if !task.is_there || task.events == 0 => {}
-            None if task.events <= i64::from(looks_at) && task.bytes <= batch.bounds.bytes as i64 => {
+            None if task.events <= i64::from(looks_at)
+                && task.bytes <= batch.bounds.bytes as i64
+                && bytes_of_new_tasks + task.bytes <= BYTES_OF_NEW_TASKS =>
+            {
                 small_new_tasks.push(&task.task_id);
+                bytes_of_new_tasks += task.bytes;
             }
             None => _ = repairs.insert(task.task_id.to_string(), true),
             Some(_) if !task.is_there => _ = repairs.insert(task.task_id.to_string(), false),

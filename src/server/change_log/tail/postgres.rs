@@ -15,7 +15,7 @@ use crate::protocol::{Cursor, Notice};
 use crate::server::access::scope::Scope;
 use crate::server::change_log::{Outlet, continues};
 use crate::server::database::postgres::log_reader::{LogReader, LoggedChange};
-use crate::server::database::{Database, DatabaseError, Position};
+use crate::server::database::{ChangePlace, Database, DatabaseError, Position};
 use crate::server::jobs::TroubleLog;
 
 /// The pause before the first tries to reach the database again. A restart of Postgres takes less than a second.
@@ -96,34 +96,29 @@ async fn read_pass(
     from: &Position,
     outlet: &Outlet,
 ) -> Result<(Cursor, usize), DatabaseError> {
-    // One row more than a part tells that the pass is longer.
-    let look = log.look(database, from, CHANGES_PER_BATCH + 1).await?;
-    if look.changes.is_empty() {
+    let mut look = log.look(database, from).await?;
+    let cursor = look.cursor.clone();
+    let mut changes = look.part(CHANGES_PER_BATCH).await?;
+    if changes.is_empty() {
         // Other transactions of the server move the snapshot, which tells a client nothing.
-        outlet.quiet(&look.cursor);
-        return Ok((look.cursor, 0));
+        outlet.quiet(&cursor);
+        return Ok((cursor, 0));
     }
-    if look.changes.len() as u64 <= CHANGES_PER_BATCH {
-        let mut pass = Pass { outlet, from, to: &look.cursor, has_unknown_kind: false };
-        pass.hand_on(&look.changes).await;
-        pass.complete().await;
-        return Ok((look.cursor, look.changes.len()));
-    }
-    database.metrics().log_lag.set(i64::try_from(look.changes.len()).unwrap_or(i64::MAX));
-    let long = log.long_pass(database).await?;
-    let mut pass = Pass { outlet, from, to: long.cursor(), has_unknown_kind: false };
-    let (mut place, mut read) = ((0, 0), 0);
-    loop {
-        let changes = long.behind(from, place, CHANGES_PER_BATCH).await?;
+    let mut pass = Pass { outlet, from, to: &cursor, has_unknown_kind: false };
+    let mut read = 0;
+    while !changes.is_empty() {
+        let is_last = changes.len() < CHANGES_PER_BATCH;
         read += changes.len();
         pass.hand_on(&changes).await;
-        match changes.last() {
-            Some(last) if changes.len() as u64 == CHANGES_PER_BATCH => place = (last.xid, last.row.id),
-            _ => break,
+        if is_last {
+            break;
         }
+        // At least: the number of the rest is not known.
+        database.metrics().log_lag.set(CHANGES_PER_BATCH as i64);
+        changes = look.part(CHANGES_PER_BATCH).await?;
     }
     pass.complete().await;
-    Ok((long.cursor().clone(), read))
+    Ok((cursor, read))
 }
 
 impl Pass<'_> {
@@ -132,10 +127,13 @@ impl Pass<'_> {
         // A hub that is busy takes the notices later.
         let read_at = Instant::now().into_std();
         let to = Position::of(self.to);
-        let position = |change: &LoggedChange| self.from.up_to(&to, change.xid);
+        let place = |change: &LoggedChange| ChangePlace {
+            position: self.from.up_to(&to, change.xid),
+            transaction: Some(change.xid),
+        };
         match changes.iter().map(|change| notice(&change.row)).collect::<Option<Vec<Notice>>>() {
             Some(notices) if !self.has_unknown_kind && !notices.is_empty() => {
-                self.outlet.notices(notices, read_at, changes.iter().map(position)).await;
+                self.outlet.notices(notices, read_at, changes.iter().map(place)).await;
             }
             Some(_) => {}
             None => self.has_unknown_kind = true,

@@ -15,6 +15,7 @@ use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::{Connection, Postgres};
 use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult};
 use sea_orm::{Database, TransactionTrait};
+use tokio_util::sync::CancellationToken;
 
 use super::location::{ANSWER_TIMEOUT, ServerLocation};
 use crate::protocol::{Cursor, Snapshot, limits};
@@ -28,6 +29,8 @@ const OWN: u32 = 2;
 const STATEMENTS: usize = 256;
 /// How long an idle connection stays open.
 const IDLE: Duration = Duration::from_secs(600);
+/// Why requests fail while Postgres is away.
+pub(in crate::server::database) const UNREACHABLE: &str = "the Postgres server cannot be reached";
 
 /// The open connections to one history of the database.
 #[derive(Clone)]
@@ -43,6 +46,8 @@ pub(in crate::server::database) struct ServerConnections {
     begin_read: TransactionSettings,
     begin_write: TransactionSettings,
     begin_own: TransactionSettings,
+    /// Cancelled when the server knows that Postgres is away.
+    lost: CancellationToken,
     /// How long a statement waits for its answer: longer than Postgres lets it run.
     pub(in crate::server::database) patience: Duration,
 }
@@ -61,6 +66,7 @@ struct Written {
     snapshot: StoredText,
     own: Option<StoredText>,
     epoch: Option<StoredText>,
+    has_logged: bool,
 }
 
 impl ServerConnections {
@@ -88,12 +94,30 @@ impl ServerConnections {
             begin_read: TransactionSettings::of_reads(limits),
             begin_write: TransactionSettings::of_writes(limits),
             begin_own: TransactionSettings::of_own_writes(limits),
+            lost: CancellationToken::new(),
         })
     }
 
     /// The same connections for another history.
     pub(super) fn with_epoch(&self, epoch: Arc<str>, now: Snapshot) -> Self {
-        Self { shown: Arc::new(Mutex::new(Cursor::new(&*epoch, now))), epoch, ..self.clone() }
+        let shown = Arc::new(Mutex::new(Cursor::new(&*epoch, now)));
+        Self { shown, epoch, lost: CancellationToken::new(), ..self.clone() }
+    }
+
+    /// Ends the requests that wait for a connection: the server knows that Postgres is away. The driver would try to
+    /// open one until the wait ends.
+    pub(in crate::server::database) fn note_lost(&self) {
+        self.lost.cancel();
+    }
+
+    /// Begins a transaction of a request.
+    async fn begin(
+        &self,
+        pool: &DatabaseConnection,
+        settings: &TransactionSettings,
+    ) -> Result<DatabaseTransaction, DatabaseError> {
+        let begun = self.lost.run_until_cancelled(begin(pool, settings)).await;
+        begun.unwrap_or_else(|| Err(DatabaseError::Closed(UNREACHABLE.to_owned())))
     }
 
     /// Begins a transaction that reads one snapshot. Returns the cursor of that, and whether the log has a change in it
@@ -102,7 +126,7 @@ impl ServerConnections {
         &self,
         known: Option<&Cursor>,
     ) -> Result<(DatabaseTransaction, Cursor, bool), DatabaseError> {
-        let tx = begin(&self.readers, &self.begin_read).await?;
+        let tx = self.begin(&self.readers, &self.begin_read).await?;
         // Of an empty snapshot every change is a new one, and one is enough to know.
         let known = known.filter(|known| known.epoch() == &*self.epoch).map(|known| known.snapshot().to_string());
         let seen: Option<Seen> = sql::SEEN_AFTER.one(&tx, [known.unwrap_or_else(|| "1:1:".to_owned()).into()]).await?;
@@ -113,7 +137,7 @@ impl ServerConnections {
 
     /// Begins a transaction that writes.
     pub(in crate::server::database) async fn begin_write(&self) -> Result<DatabaseTransaction, DatabaseError> {
-        begin(&self.writers, &self.begin_write).await
+        self.begin(&self.writers, &self.begin_write).await
     }
 
     /// Begins a short transaction of the server itself.
@@ -121,8 +145,8 @@ impl ServerConnections {
         begin(&self.own, &self.begin_own).await
     }
 
-    /// The cursor that contains this transaction once it is committed, and whether it wrote at all. To be asked for as
-    /// the last statement: then a write that was committed cannot fail any more.
+    /// The cursor that contains this transaction once it is committed, and whether it logged a change. To be asked for
+    /// as the last statement: then a write that was committed cannot fail any more.
     pub(in crate::server::database) async fn written(
         &self,
         tx: &impl ConnectionTrait,
@@ -132,7 +156,7 @@ impl ServerConnections {
         let seen = self.cursor(written.epoch, &written.snapshot)?;
         let own = written.own.and_then(|own| own.parse().ok());
         let cursor = own.map_or_else(|| seen.clone(), |own| Cursor::new(seen.epoch(), seen.snapshot().with(own)));
-        Ok((cursor, own.is_some()))
+        Ok((cursor, written.has_logged))
     }
 
     /// The cursor of a snapshot, as the database wrote it. Fails if the database has another history now.

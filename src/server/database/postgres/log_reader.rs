@@ -6,14 +6,14 @@
 
 use std::time::Duration;
 
+use futures_util::{Stream, TryStreamExt};
 use requery_entities::{StoredText, change};
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, FromQueryResult, QueryResult, TransactionTrait,
-};
+use sea_orm::sqlx::Row;
+use sea_orm::{DatabaseConnection, DbErr, FromQueryResult, QueryResult};
 use tokio::time::{Instant, timeout};
 
 use super::location::ANSWER_TIMEOUT;
-use super::server::connect_direct;
+use super::server::connect_with;
 use crate::protocol::Cursor;
 use crate::server::database::sql::servers as sql;
 use crate::server::database::{Database, DatabaseError, Open, Position};
@@ -43,22 +43,18 @@ pub(in crate::server) struct LoggedChange {
     pub row: change::Model,
 }
 
-/// What one look at the log found.
-pub(in crate::server) struct Look {
+/// What one look at the log finds. The rows arrive while they are taken.
+pub(in crate::server) struct Look<R> {
     /// The snapshot of the look.
     pub cursor: Cursor,
-    /// The rows that were not visible before, in the order of their transactions.
-    pub changes: Vec<LoggedChange>,
+    rows: R,
 }
-
-/// A pass that is longer than one look: one snapshot, from which the rows are read in parts.
-pub(in crate::server) struct LongPass(DatabaseTransaction, Cursor);
 
 impl LogReader {
     /// Opens the connection.
     pub(in crate::server) async fn connect(database: &Database) -> Result<Self, DatabaseError> {
         let server = database.server().ok_or_else(|| DatabaseError::Away("the database is no server".to_owned()))?;
-        let connection = connect_direct(server.location()).await?;
+        let connection = connect_with(server.location(), &sql::LOOK_SETTINGS).await?;
         Ok(Self { connection, last_look: Instant::now(), last_change: None })
     }
 
@@ -68,32 +64,16 @@ impl LogReader {
         let _ = timeout(ANSWER_TIMEOUT, self.connection.close()).await;
     }
 
-    /// The snapshot of now, and the first `most` rows that are visible in it and were not in `from`.
+    /// The snapshot of now, and the rows that are visible in it and were not in `from`.
     pub(in crate::server) async fn look(
         &self,
         database: &Database,
         from: &Position,
-        most: u64,
-    ) -> Result<Look, DatabaseError> {
-        let backend = self.connection.get_database_backend();
-        let values = [from.to_value(backend), most.into()];
-        let rows = in_time(sql::LOOK_AT_LOG.rows(&self.connection, values)).await?;
-        let first = rows.first().ok_or(DatabaseError::Busy)?;
+    ) -> Result<Look<impl Stream<Item = Result<QueryResult, DbErr>> + Send + '_>, DatabaseError> {
+        let mut rows = sql::LOOK_AT_LOG.stream(&self.connection, from.snapshot().to_string());
+        let first = in_time(rows.try_next()).await?.ok_or(DatabaseError::Busy)?;
         let (snapshot, epoch) = (first.try_get::<StoredText>("", "snapshot")?, first.try_get("", "epoch")?);
-        let cursor = cursor(database, epoch, &snapshot)?;
-        let changes = rows.iter().filter_map(|row| logged(row).transpose()).collect::<Result<_, _>>()?;
-        Ok(Look { cursor, changes })
-    }
-
-    /// Begins a pass that is longer than one look.
-    pub(in crate::server) async fn long_pass(&self, database: &Database) -> Result<LongPass, DatabaseError> {
-        let tx = in_time(self.connection.begin()).await?;
-        in_time(sql::READ_ONE_SNAPSHOT.execute_all(&tx)).await?;
-        let rows = in_time(sql::SEEN.rows(&tx, [])).await?;
-        let first = rows.first().ok_or(DatabaseError::Busy)?;
-        let (snapshot, epoch) = (first.try_get::<StoredText>("", "snapshot")?, first.try_get("", "epoch")?);
-        let cursor = cursor(database, epoch, &snapshot)?;
-        Ok(LongPass(tx, cursor))
+        Ok(Look { cursor: cursor(database, epoch, &snapshot)?, rows })
     }
 
     /// Marks the log as growing: the reader looks often for a while.
@@ -113,23 +93,19 @@ impl LogReader {
     }
 }
 
-impl LongPass {
-    /// The snapshot of the pass.
-    pub(in crate::server) fn cursor(&self) -> &Cursor {
-        &self.1
-    }
-
-    /// The first `most` rows that are visible in the snapshot, were not in `from`, and come behind `place`: the number
-    /// of a transaction and a row of it.
-    pub(in crate::server) async fn behind(
-        &self,
-        from: &Position,
-        (xid, id): (u64, i64),
-        most: u64,
-    ) -> Result<Vec<LoggedChange>, DatabaseError> {
-        let values = [from.to_value(self.0.get_database_backend()), xid.to_string().into(), id.into(), most.into()];
-        let rows = in_time(sql::LOG_BEHIND.rows(&self.0, values)).await?;
-        Ok(rows.iter().filter_map(|row| logged(row).transpose()).collect::<Result<_, _>>()?)
+impl<R: Stream<Item = Result<QueryResult, DbErr>> + Unpin> Look<R> {
+    /// The next `most` rows, in the order of their transactions. Fewer at the end.
+    pub(in crate::server) async fn part(&mut self, most: usize) -> Result<Vec<LoggedChange>, DatabaseError> {
+        let mut part = Vec::new();
+        let read = async {
+            while part.len() < most {
+                let Some(row) = self.rows.try_next().await? else { break };
+                part.push(logged(&row)?);
+            }
+            Ok(())
+        };
+        in_time(read).await?;
+        Ok(part)
     }
 }
 
@@ -141,15 +117,17 @@ fn cursor(database: &Database, epoch: Option<StoredText>, snapshot: &str) -> Res
     }
 }
 
-/// The change of a row of a look. None: the look found no change.
-fn logged(row: &QueryResult) -> Result<Option<LoggedChange>, sea_orm::DbErr> {
-    let Some(xid) = row.try_get::<Option<StoredText>>("", "xid")? else { return Ok(None) };
-    let xid = xid.parse().map_err(|_| sea_orm::DbErr::Type("the number of a transaction".to_owned()))?;
-    Ok(Some(LoggedChange { xid, row: change::Model::from_query_result(row, "")? }))
+/// The change of a row of a look.
+fn logged(row: &QueryResult) -> Result<LoggedChange, DbErr> {
+    let no_number = || DbErr::Type("the number of a transaction".to_owned());
+    // The driver does not know the type of the column. As a text, the number would cost Postgres more than the row.
+    let xid = row.try_as_pg_row().and_then(|row| row.try_get_raw("xid").ok()).ok_or_else(no_number)?;
+    let xid = xid.as_bytes().ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(no_number)?;
+    Ok(LoggedChange { xid: u64::from_be_bytes(xid), row: change::Model::from_query_result(row, "")? })
 }
 
 /// Fails if the other end is silent.
-async fn in_time<T>(answer: impl Future<Output = Result<T, sea_orm::DbErr>>) -> Result<T, DatabaseError> {
+async fn in_time<T>(answer: impl Future<Output = Result<T, DbErr>>) -> Result<T, DatabaseError> {
     match timeout(ANSWER_TIMEOUT, answer).await {
         Ok(answer) => Ok(answer?),
         Err(_) => Err(DatabaseError::Away("the server did not answer in time".to_owned())),

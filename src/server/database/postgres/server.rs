@@ -12,12 +12,14 @@ use super::connections::ServerConnections;
 use super::epoch;
 use super::error_codes::is_late_lock;
 use super::held_lease::HeldLease;
-use super::location::{ANSWER_TIMEOUT, ServerLocation};
+use super::location::{ANSWER_TIMEOUT, ServerLocation, parse};
 use crate::protocol::limits;
 use crate::server::database::error::{DatabaseError, OpenError};
 
 /// How long a migration may take, 1 h: a recount reads all rows, some hundred thousand a second.
 const MIGRATION_TIME: Duration = Duration::from_secs(3_600);
+/// How long the reason for a failed connection may take.
+const REASON_TIME: Duration = Duration::from_secs(1);
 /// The pause before a migration tries again to lock the tables. The programs that waited behind it go on meanwhile.
 const LOCK_PAUSE: Duration = Duration::from_millis(500);
 
@@ -170,6 +172,14 @@ fn log(migrated: &Migrated) {
 pub(in crate::server::database) async fn connect_direct(
     location: &ServerLocation,
 ) -> Result<DatabaseConnection, DatabaseError> {
+    connect_with(location, &[]).await
+}
+
+/// The same with further settings.
+pub(super) async fn connect_with(
+    location: &ServerLocation,
+    settings: &'static [(&'static str, &'static str)],
+) -> Result<DatabaseConnection, DatabaseError> {
     let mut options = ConnectOptions::new(location.direct_url());
     let schema = location.schema().to_owned();
     options
@@ -181,10 +191,28 @@ pub(in crate::server::database) async fn connect_direct(
         .max_lifetime(None)
         .test_before_acquire(false)
         .sqlx_logging(false)
-        .map_sqlx_postgres_opts(move |options| of_server(options, &schema));
+        .map_sqlx_postgres_opts(move |options| of_server(options, &schema).options(settings.iter().copied()));
     let connected = tokio::time::timeout(ANSWER_TIMEOUT, sea_orm::Database::connect(options)).await;
-    connected
-        .map_or_else(|_| Err(DatabaseError::Away("the server did not answer in time".to_owned())), |done| Ok(done?))
+    let failed = match connected.map(|done| done.map_err(DatabaseError::from)) {
+        Ok(Ok(connection)) => return Ok(connection),
+        Ok(Err(error)) => error,
+        Err(_) => DatabaseError::Away("the server did not answer in time".to_owned()),
+    };
+    Err(reason_without_connection(location).await.map_or(failed, DatabaseError::Away))
+}
+
+/// Why there is no connection. The pool of the driver tries again until its time is over, and then tells no reason.
+async fn reason_without_connection(location: &ServerLocation) -> Option<String> {
+    use sea_orm::sqlx::{Connection, Error, PgConnection};
+
+    let options = of_server(parse(location.direct_url()).ok()?, location.schema());
+    let connected = tokio::time::timeout(REASON_TIME, PgConnection::connect_with(&options)).await.ok()?;
+    Some(match connected.err()? {
+        Error::Io(error) => format!("could not connect: {error}"),
+        Error::Tls(error) => format!("no TLS connection: {error}"),
+        Error::Database(error) => error.message().to_owned(),
+        error => error.to_string(),
+    })
 }
 
 /// The options of a connection that keeps a state.

@@ -10,8 +10,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use crate::engine::invalidation;
 use crate::protocol::{Cursor, EveryTask, Notice, ReadModel, Watched};
 use crate::server::access::scope::Scope;
-use crate::server::database::Position;
 use crate::server::database::read_key::ReadKey;
+use crate::server::database::{ChangePlace, Position};
 
 mod recent;
 use recent::RecentChanges;
@@ -55,6 +55,23 @@ struct LastChange {
     before: Position,
     /// The change before: between it and `before` the read model did not change.
     previous: Position,
+    /// None: only the position is known.
+    exact: Option<ExactChange>,
+}
+
+/// How many transactions an exact change names at most. More of them in one pass are a load in which each answer is read
+/// again anyway.
+const TRANSACTIONS: usize = 16;
+
+/// The transactions of the last changes of a read model, on Postgres.
+///
+/// The position of a change contains all transactions that had ended when the tail looked, and an answer that was read a
+/// moment before can lack some of them. Such an answer is current if it contains the transactions of the changes.
+#[derive(Clone)]
+struct ExactChange {
+    /// Contains every change of the read model but those of the transactions.
+    after: Position,
+    transactions: Vec<u64>,
 }
 
 /// The cursor since which the changes of an answer are read: the answer was the same there as at the cursor of the
@@ -85,6 +102,21 @@ impl Dependency {
     }
 }
 
+impl ExactChange {
+    /// The same with a further transaction. None if there are too many.
+    fn with(&self, transaction: u64) -> Option<Self> {
+        let mut exact = self.clone();
+        if !exact.transactions.contains(&transaction) {
+            exact.transactions.push(transaction);
+        }
+        (exact.transactions.len() <= TRANSACTIONS).then_some(exact)
+    }
+
+    fn is_in(&self, at: &Position) -> bool {
+        at.covers(&self.after) && self.transactions.iter().all(|transaction| at.contains(*transaction))
+    }
+}
+
 impl NotedChanges {
     /// No answer that was read before `cursor` is current.
     pub(super) fn from(cursor: Cursor) -> Self {
@@ -112,8 +144,9 @@ impl NotedChanges {
         &self.reached
     }
 
-    /// Notes a change that `position` contains. The changes come in the order of the log.
-    pub(super) fn note(&mut self, notice: &Notice, position: &Position) {
+    /// Notes a change. The changes come in the order of the log.
+    pub(super) fn note(&mut self, notice: &Notice, place: &ChangePlace) {
+        let position = &place.position;
         self.recent.note(notice, position);
         let reached = Position::of(&self.reached);
         if !self.last.covers(position) {
@@ -123,25 +156,31 @@ impl NotedChanges {
         for stale in invalidation::stale(notice) {
             match stale {
                 Watched::Group(EveryTask) => self.every_task = position.clone(),
-                Watched::One(model @ ReadModel::Task(_)) => self.put(Dependency::new(&model, None), &before, position),
+                Watched::One(model @ ReadModel::Task(_)) => self.put(Dependency::new(&model, None), &before, place),
                 Watched::One(model) => {
-                    self.put(Dependency::new(&model, None), &before, position);
-                    self.put(Dependency::new(&model, Some(notice.project())), &before, position);
+                    self.put(Dependency::new(&model, None), &before, place);
+                    self.put(Dependency::new(&model, Some(notice.project())), &before, place);
                 }
             }
         }
     }
 
-    fn put(&mut self, changed: Dependency, before: &Position, position: &Position) {
-        let last = self.last_change(changed);
+    fn put(&mut self, changed: Dependency, before: &Position, place: &ChangePlace) {
+        let (at, last, reached) = (place.position.clone(), self.last_change(changed), Position::of(&self.reached));
         let change = match last {
-            Some(last) if !Position::of(&self.reached).covers(&last.at) => {
-                LastChange { at: position.clone(), ..last.clone() }
+            Some(last) if !reached.covers(&last.at) => {
+                let exact = last.exact.as_ref().zip(place.transaction);
+                LastChange { at, exact: exact.and_then(|(exact, also)| exact.with(also)), ..last.clone() }
             }
             _ => LastChange {
-                at: position.clone(),
+                at,
                 before: before.clone(),
                 previous: last.map_or_else(|| self.floor.clone(), |last| last.at.clone()),
+                // The table can have dropped an earlier change of this pass, but not without the floor.
+                exact: place
+                    .transaction
+                    .filter(|_| reached.covers(&self.floor))
+                    .map(|transaction| ExactChange { after: reached, transactions: vec![transaction] }),
             },
         };
         if self.newer.len() >= self.half && !self.newer.contains_key(&changed) {
@@ -150,7 +189,7 @@ impl NotedChanges {
             self.floor = std::mem::replace(&mut self.older_end, self.last.clone());
         }
         self.newer.insert(changed, change);
-        self.last = position.clone();
+        self.last = place.position.clone();
     }
 
     fn last_change(&self, dependency: Dependency) -> Option<&LastChange> {
@@ -171,8 +210,11 @@ impl NotedChanges {
             return false;
         }
         let at = Position::of(cursor);
-        let last = self.last_change(dependency).map_or(&self.floor, |change| &change.at);
-        at.covers(last) && self.has_every_task(dependency, &at)
+        let has_last = match self.last_change(dependency) {
+            Some(change) => at.covers(&change.at) || change.exact.as_ref().is_some_and(|exact| exact.is_in(&at)),
+            None => at.covers(&self.floor),
+        };
+        has_last && self.has_every_task(dependency, &at)
     }
 
     /// Whether a caller that holds the answer at `cursor` is known to need the whole one.

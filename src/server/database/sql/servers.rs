@@ -6,7 +6,7 @@ use std::time::Duration;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
 
 use super::Sql;
-use super::postgres::log_after;
+use super::postgres::{begun_after, begun_before, log_after};
 
 /// The settings of a transaction, which it sets itself: it can run on any connection of a proxy.
 #[derive(Clone, Debug)]
@@ -61,59 +61,59 @@ fn common(limits: TransactionLimits<'_>) -> String {
     )
 }
 
-/// Makes a transaction read one snapshot.
-pub const READ_ONE_SNAPSHOT: Sql = Sql::postgres("set transaction isolation level repeatable read, read only");
-
-/// The snapshot of the transaction, and the epoch of the database in it.
-pub const SEEN: Sql =
-    Sql::postgres("select pg_current_snapshot()::text as snapshot, (select token from epoch) as epoch");
-
-/// The same, and whether the log has a row in it that is not in the snapshot `$1`.
+/// The snapshot of the transaction, the epoch of the database in it, and whether the log has a row in it that is not in the
+/// snapshot `$1`.
 pub const SEEN_AFTER: Sql = Sql::postgres(concat!(
     "select pg_current_snapshot()::text as snapshot, (select token from epoch) as epoch, exists (",
     log_after!("1", "$1::text::pg_snapshot", ""),
     ") as has_grown"
 ));
 
-/// The snapshot of the statement, the number of the transaction if it has written, and the epoch.
+/// The snapshot of the statement, the number of the transaction if it has written, the epoch, and whether the transaction
+/// has logged a change.
 pub const WRITTEN: Sql = Sql::postgres(
     "select pg_current_snapshot()::text as snapshot, pg_current_xact_id_if_assigned()::text as own,
-        (select token from epoch) as epoch",
+        (select token from epoch) as epoch,
+        exists (select 1 from changes where xid = pg_current_xact_id_if_assigned()) as has_logged",
 );
 
-/// The columns of a row of the log.
-macro_rules! columns {
-    () => {
-        "xid::text as xid, id, kind, project, task_id, parent_task_id, object_id, status, count, at, event_class,
-            status_changed"
+/// An arm of a look: its rows in the order of the index.
+macro_rules! arm_of_look {
+    ($which:expr) => {
+        concat!(
+            "(select null, null, xid, id, kind, project, task_id, parent_task_id, object_id, status, count, at,
+                event_class, status_changed
+            from changes where ",
+            $which,
+            " order by xid, id)"
+        )
     };
 }
 
-/// In one statement, and so in one snapshot: the snapshot, the epoch, and the first `$2` rows of the log that are
-/// visible and were not in the snapshot `$1`. One row without a change if there is none.
-///
+/// In one statement, and so in one snapshot: first a row with the snapshot and the epoch, then the rows of the log that are
+/// visible and were not in the snapshot `$1`, in the order of their transactions. The transactions of the first arm come
+/// before all of the second one, so nothing is sorted. With [`LOOK_SETTINGS`].
 pub const LOOK_AT_LOG: Sql = Sql::postgres(concat!(
-    "select now.snapshot, now.epoch, part.* from
-        (select pg_current_snapshot()::text as snapshot, (select token from epoch) as epoch) now
-        left join (
-            select ",
-    columns!(),
-    " from (",
-    log_after!("changes.*", "$1::text::pg_snapshot", ""),
-    ") changes order by changes.xid, id limit $2::bigint
-        ) part on true"
+    "select pg_current_snapshot()::text as snapshot, (select token from epoch) as epoch, null::xid8 as xid,
+        null::bigint as id, null as kind, null as project, null as task_id, null as parent_task_id, null as object_id,
+        null as status, null::bigint as count, null::bigint as at, null as event_class, null::bigint as status_changed
+    union all ",
+    arm_of_look!(begun_before!("$1::text::pg_snapshot")),
+    " union all ",
+    arm_of_look!(begun_after!("$1::text::pg_snapshot")),
 ));
 
-/// The first `$4` rows of the log that this transaction sees, that were not in the snapshot `$1`, and that come behind
-/// the row `$3` of the transaction `$2`.
-pub const LOG_BEHIND: Sql = Sql::postgres(concat!(
-    "select ",
-    columns!(),
-    " from (",
-    log_after!("changes.*", "$1::text::pg_snapshot", "and (xid, id) > ($2::text::xid8, $3::bigint)"),
-    ") changes
-    order by changes.xid, id limit $4::bigint"
-));
+/// The settings of a connection that looks at the log. The statement is always the same one, so its plan is made once. The
+/// plan must read the two ranges of the index in order: whatever the statistics say of the table, few rows of it are new.
+/// A busy hub takes the rows of a long look slowly, so the statement has no time limit.
+pub const LOOK_SETTINGS: [(&str, &str); 6] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    ("max_parallel_workers_per_gather", "0"),
+    ("jit", "off"),
+    ("statement_timeout", "0"),
+];
 
 /// Whether the server is a standby, the snapshot, and the name of this schema for as long as it is not copied or made
 /// again.

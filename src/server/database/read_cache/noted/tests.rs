@@ -1,7 +1,7 @@
 use super::{Base, Dependency, NotedChanges};
 use crate::protocol::{Cursor, Notice, NoticeKind, ReadModel, TaskId};
 use crate::server::access::scope::Scope;
-use crate::server::database::{ListedRows, Position, ReadKey};
+use crate::server::database::{ChangePlace, ListedRows, Position, ReadKey};
 
 const EPOCH: &str = "run";
 
@@ -23,6 +23,11 @@ fn overview(project: Option<&str>) -> Dependency {
 
 fn of_task(number: u64) -> Dependency {
     Dependency::of(&ReadModel::Task(task(number)), &Scope::All)
+}
+
+/// The place of a change of which only the position is known.
+fn place(next: u64) -> ChangePlace {
+    ChangePlace { position: Position::of(&cursor(next)), transaction: None }
 }
 
 /// The sample of this kind, about this row of a list. A kind that names no such row is the sample.
@@ -69,7 +74,7 @@ fn a_list_is_needed_whole_where_a_change_names_no_row_or_too_many_rows_changed()
             {
                 let mut noted = NotedChanges::from(cursor(5));
                 for (number, row) in rows_changed.into_iter().enumerate() {
-                    noted.note(&of_row(kind, rows, row), &Position::of(&cursor(6 + number as u64)));
+                    noted.note(&of_row(kind, rows, row), &place(6 + number as u64));
                 }
                 let expected = names_not_all || names_row && is_too_much;
                 let case = format!("{rows:?} {kind:?} {is_too_much}");
@@ -84,7 +89,7 @@ fn a_list_is_needed_whole_where_a_change_names_no_row_or_too_many_rows_changed()
         }
     }
     let mut noted = NotedChanges::from(cursor(5));
-    noted.note(&Kind::TasksPurged.sample(), &Position::of(&cursor(6)));
+    noted.note(&Kind::TasksPurged.sample(), &place(6));
     let unlisted = ReadKey::new("list", ReadModel::Bookmarks);
     assert!(!noted.need_whole(&unlisted, &Scope::All, &cursor(5)), "a key without a list");
 }
@@ -95,7 +100,7 @@ fn logged(noted: &mut NotedChanges, tasks: impl Iterator<Item = u64>) {
     let sample_id = NoticeKind::EventUpdated.sample().task_id().expect("a task").to_string();
     for number in tasks {
         let notice = serde_json::from_str(&text.replace(&sample_id, &task(number).to_string())).expect("a notice");
-        noted.note(&notice, &Position::of(&cursor(number)));
+        noted.note(&notice, &place(number));
     }
 }
 
@@ -104,7 +109,7 @@ fn a_notice_makes_an_answer_stale_for_all_projects_and_for_its_own() {
     for kind in NoticeKind::ALL {
         let mut noted = NotedChanges::from(cursor(5));
         let notice = kind.sample();
-        noted.note(&notice, &Position::of(&cursor(9)));
+        noted.note(&notice, &place(9));
         assert!(noted.complete(&cursor(9)));
         let models: Vec<_> = crate::engine::invalidation::stale(&notice).collect();
         for model in [ReadModel::Overview, ReadModel::Bookmarks, ReadModel::Agents] {
@@ -137,7 +142,7 @@ fn an_answer_from_before_the_first_note_or_of_another_run_is_stale() {
 #[test]
 fn every_task_is_one_change_of_all_tasks() {
     let mut noted = NotedChanges::from(cursor(1));
-    noted.note(&NoticeKind::TasksPurged.sample(), &Position::of(&cursor(7)));
+    noted.note(&NoticeKind::TasksPurged.sample(), &place(7));
     assert!(!noted.is_current(of_task(3), &cursor(6)));
     assert!(noted.is_current(of_task(3), &cursor(7)));
 }
@@ -189,7 +194,7 @@ fn the_cursors_between_two_changes_of_a_read_model_have_one_base() {
         let text = serde_json::to_string(&NoticeKind::EventUpdated.sample()).expect("JSON");
         let sample_id = NoticeKind::EventUpdated.sample().task_id().expect("a task").to_string();
         let notice = serde_json::from_str(&text.replace(&sample_id, &task(5).to_string())).expect("a notice");
-        noted.note(&notice, &Position::of(&cursor(position)));
+        noted.note(&notice, &place(position));
     }
     assert!(noted.complete(&cursor(44)));
     for held in [5, 6, 20, 40, 42, 43] {
@@ -200,7 +205,7 @@ fn the_cursors_between_two_changes_of_a_read_model_have_one_base() {
     let another = Cursor::counter("another", 20);
     assert_eq!(noted.base(of_task(5), &another), before(another));
     // A change of every task is a change of this one.
-    noted.note(&NoticeKind::TasksPurged.sample(), &Position::of(&cursor(50)));
+    noted.note(&NoticeKind::TasksPurged.sample(), &place(50));
     assert!(noted.complete(&cursor(50)));
     assert_eq!(noted.base(of_task(5), &cursor(45)), before(cursor(45)));
 }
@@ -210,9 +215,9 @@ fn the_cursors_between_two_changes_of_a_read_model_have_one_base() {
 fn the_base_of_a_change_is_before_its_whole_transaction() {
     let mut noted = NotedChanges::from(cursor(10));
     for transaction in [12, 15] {
-        let position = Position::of(&cursor(transaction));
+        let place = place(transaction);
         for row in 1..=3 {
-            noted.note(&of_row(NoticeKind::TaskUpdated, ListedRows::Tasks, row), &position);
+            noted.note(&of_row(NoticeKind::TaskUpdated, ListedRows::Tasks, row), &place);
         }
     }
     noted.complete(&cursor(15));
@@ -220,4 +225,39 @@ fn the_base_of_a_change_is_before_its_whole_transaction() {
         let base = noted.base(of_task(row), &cursor(13));
         assert!(!base.is_current && !Position::of(&base.cursor).covers(&Position::of(&cursor(15))), "{row}: {base:?}");
     }
+}
+
+/// The position of a change contains every transaction that had ended when the tail looked. An answer that was read a
+/// moment before lacks some of them, and none of its own changes.
+#[test]
+fn an_answer_with_a_change_is_current_whatever_other_transactions_ended() {
+    let at = |snapshot: &str| Cursor::new(EPOCH, snapshot.parse().expect("a snapshot"));
+    let mut noted = NotedChanges::with_table(at("10:10:"), 3);
+    let note = |noted: &mut NotedChanges, row, transaction| {
+        let position = Position::of(&at("10:10:")).up_to(&Position::of(&at("20:20:")), transaction);
+        let place = ChangePlace { position, transaction: Some(transaction) };
+        noted.note(&of_row(NoticeKind::EventUpdated, ListedRows::Tasks, row), &place);
+    };
+    note(&mut noted, 1, 12);
+    note(&mut noted, 2, 14);
+    note(&mut noted, 1, 16);
+    for (snapshot, expected) in [
+        ("11:17:11,13", true),
+        ("10:17:10,14", true),
+        ("11:17:11,16", false),
+        ("12:17:12", false),
+        ("10:16:", false),
+        // It lacks what was noted before.
+        ("9:17:9", false),
+    ] {
+        assert_eq!(noted.is_current(of_task(1), &at(snapshot)), expected, "{snapshot}");
+    }
+    assert!(noted.complete(&at("20:20:")));
+    assert!(noted.is_current(of_task(1), &at("11:17:11,13")));
+    // A change that was dropped from the table in the middle of a pass can be one of the same read model.
+    let mut noted = NotedChanges::with_table(at("10:10:"), 1);
+    for (row, transaction) in [(1, 12), (2, 13), (3, 14), (1, 16)] {
+        note(&mut noted, row, transaction);
+    }
+    assert!(!noted.is_current(of_task(1), &at("12:17:12")));
 }
