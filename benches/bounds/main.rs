@@ -85,6 +85,7 @@ const BOUNDS: &[Bound] = &[
     ("postgres replicas", postgres::replicas::measure),
     ("postgres ladder", postgres::ladder::measure),
     ("postgres faults", postgres::faults::measure),
+    ("postgres sheet", postgres::sheet::measure),
 ];
 
 /// A benchmark that also belongs to `docs/performance.md`.

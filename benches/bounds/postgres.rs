@@ -34,6 +34,8 @@ pub mod replicas;
 
 mod screen;
 
+pub mod sheet;
+
 /// The body of an event of usual size.
 const BODY: &str = "test result: ok. 212 passed; 0 failed; 0 ignored\n\
     test result: ok. 212 passed; 0 failed; 0 ignored\n\

@@ -116,7 +116,7 @@ impl Drop for Outside {
 }
 
 /// The program under test. `REQUERY_BENCH_SERVER` names the program of another version, to compare two versions.
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     std::env::var_os("REQUERY_BENCH_SERVER").map_or(env!("CARGO_BIN_EXE_requery").into(), PathBuf::from)
 }
 

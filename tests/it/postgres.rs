@@ -3,6 +3,7 @@
 mod agents;
 mod applied;
 mod bell;
+mod conflicts;
 mod example;
 mod faults;
 mod grants;

@@ -159,3 +159,36 @@ async fn no_event_is_left_without_its_task() {
     server.until_known().await;
     assert_eq!(server.client.get("/api/v1/overview").await.at("/stats/total_events"), 0);
 }
+
+/// The screens of this server show what a subscription brings from another cluster.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_logical_subscription_is_on_every_screen() {
+    let publisher = Cluster::start_with(&["wal_level=logical"]);
+    let theirs = publisher.create_database();
+    Replica::start(&theirs).await.app.stop().await;
+    theirs.psql("create publication agents for table tasks, events");
+    let ours = Cluster::shared().create_database();
+    let server = Replica::start(&ours).await;
+    let (mut ws, _) = server.stream("").await;
+    // A slot that another transaction holds up is made when that one has ended.
+    ours.psql(&format!(
+        "create subscription agents connection 'host=127.0.0.1 port={} dbname={} user=postgres' publication agents",
+        publisher.port(),
+        theirs.name
+    ));
+    theirs.psql(&format!("insert into tasks (id, title) values ('{TASK}', 'far away')"));
+    theirs.psql(&format!("insert into events (id, task_id, kind) values ('{EVENT}', '{TASK}', 'log')"));
+    theirs.psql(&format!("update tasks set status = 'waiting' where id = '{TASK}'"));
+    let mut kinds = std::collections::BTreeSet::new();
+    while kinds.len() < 3 {
+        let frame = ws.frame().await;
+        if frame.to_string().contains(TASK) {
+            kinds.insert(kind(&frame).to_owned());
+        }
+    }
+    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["event.logged", "task.started", "task.updated"]);
+    assert_eq!(server.client.get(&format!("/api/v1/tasks/{TASK}")).await.text_at("/task/status"), "waiting");
+    theirs.psql("delete from tasks");
+    while kind(&ws.frame().await) != "task.deleted" {}
+    ours.psql("drop subscription agents");
+}
