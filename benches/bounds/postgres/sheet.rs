@@ -22,6 +22,8 @@ use super::{Cluster, Db, Replica};
 
 /// The tasks that are written.
 const TASKS: usize = 20;
+/// After so long without a change a server looks less often.
+const QUIET: Duration = Duration::from_secs(11);
 /// The time without a load.
 const IDLE: Duration = Duration::from_secs(4);
 /// The writes of one measurement, and the pause between two: each is a transaction, and each server looks for each.
@@ -119,6 +121,7 @@ pub fn measure() -> Vec<Row> {
 fn costs(cluster: &Cluster, db: &Db, first: &Replica, tasks: &[String]) -> (Costs, Replica) {
     let mut costs = Costs::default();
     super::rest(cluster, &[first]);
+    std::thread::sleep(QUIET);
     let idle = spend(cluster, &[first], || std::thread::sleep(IDLE));
     costs.idle = [idle.servers[0] / idle.seconds, idle.postgres / idle.seconds];
     let write_all = || {

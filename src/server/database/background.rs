@@ -174,11 +174,13 @@ impl Database {
                     let held = began.elapsed();
                     let delayed = next == Next::BeginDelayed;
                     tracing::debug!(?held, delayed, "a step of background work");
-                    match is_postgres {
-                        true => turn.rest_on_postgres(Instant::now(), held, self.growth().rest_factor(Instant::now())),
-                        false => {
-                            turn.note_step(Instant::now(), held, delayed && matches!(work, BackgroundWork::Upkeep));
+                    let is_upkeep = matches!(work, BackgroundWork::Upkeep);
+                    match (is_postgres, is_upkeep) {
+                        (true, true) => {
+                            turn.rest_on_postgres(Instant::now(), held, self.growth().rest_factor(Instant::now()));
                         }
+                        (true, false) => {}
+                        (false, _) => turn.note_step(Instant::now(), held, delayed && is_upkeep),
                     }
                     return Ok(BackgroundStep { value, held, delayed });
                 }

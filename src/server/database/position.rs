@@ -45,7 +45,7 @@ impl Position {
 
     /// Whether the transaction with this number is contained.
     pub fn contains(&self, transaction: u64) -> bool {
-        transaction < self.0.xmax() && !self.0.xip().contains(&transaction)
+        transaction < self.0.xmax() && self.0.xip().binary_search(&transaction).is_err()
     }
 
     /// The value for a column, or for a statement, of this engine.

@@ -228,6 +228,14 @@ impl Database {
         self.0.read_cache.complete(cursor);
     }
 
+    /// Tells the cache of answers that the log has no change between `known`, up to which the cache was told, and `cursor`.
+    /// So the cache need not wait for the tail.
+    pub(super) fn note_nothing_between(&self, known: Option<&Cursor>, cursor: &Cursor) {
+        if known.is_some_and(|known| known.epoch() == cursor.epoch()) {
+            self.complete_notes(cursor);
+        }
+    }
+
     /// Tells the cache of answers that the log cannot name the changes any more.
     pub(in crate::server) fn end_notes(&self) {
         self.0.read_cache.forget();
@@ -257,9 +265,8 @@ impl Database {
             Open::Server(open) => {
                 let known = self.0.read_cache.reached();
                 let (transaction, cursor, has_grown) = open.begin_read(known.as_ref()).await?;
-                // Then the cache knows of every change of the snapshot, and need not wait for the tail.
-                if !has_grown && known.is_some_and(|known| known.epoch() == cursor.epoch()) {
-                    self.complete_notes(&cursor);
+                if !has_grown {
+                    self.note_nothing_between(known.as_ref(), &cursor);
                 }
                 let is_new = open.note_minted(&cursor) && has_grown;
                 (transaction, cursor, is_new, Some(open.patience))

@@ -11,7 +11,7 @@ use prometheus_client::metrics::counter::Counter;
 use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
 
 use super::error_kind::is_constraint;
-use super::postgres::connections::ServerConnections;
+use super::postgres::connections::{ServerConnections, WriteOutcome};
 use super::sqlite::connections::FileConnections;
 use super::transaction::{StatementFailure, Statements, WriteTransaction};
 use super::write_health::WriteHealth;
@@ -158,16 +158,20 @@ impl Database {
         let transaction = connections.begin_write().await.inspect_err(|error| self.note_failed_write(error))?;
         let statements = Statements::of(transaction, Counter::default()).with_patience(connections.patience);
         let write = WriteTransaction { scope, statements };
+        let known = self.0.read_cache.reached();
         // The cursor is known before the commit, so that a write that was committed cannot fail any more.
         let done = match verbs(&write).await {
-            Ok(value) => connections.written(&write).await.map(|written| (value, written)).map_err(E::from),
+            Ok(value) => {
+                let outcome = connections.written(&write, known.as_ref()).await;
+                outcome.map(|outcome| (value, outcome)).map_err(E::from)
+            }
             Err(error) => Err(error),
         };
         if let Some(failure) = write.statements.failure() {
             self.write_health().note(failure);
             met_another.store(failure.is_conflict, Ordering::Relaxed);
         }
-        let (value, (cursor, has_logged)) = done?;
+        let (value, WriteOutcome { cursor, has_logged, has_grown }) = done?;
         if let Err(error) = write.statements.commit().await {
             let failure = StatementFailure::from(&error);
             self.write_health().note(&failure);
@@ -181,10 +185,15 @@ impl Database {
             };
             return Err(error.into());
         }
-        // A write that changed no row is news for nobody, and other transactions are in its snapshot too.
-        if has_logged {
-            connections.note_minted(&cursor);
+        if !has_grown {
+            // The cache knows of every change in the cursor.
+            self.note_nothing_between(known.as_ref(), &cursor);
+        }
+        connections.note_minted(&cursor);
+        if has_grown {
             self.ring();
+        }
+        if has_logged {
             self.ring_others();
         }
         Ok(Committed { value, cursor })

@@ -3,8 +3,11 @@
 //! The worker of a subscription applies rows as `session_replication_role = replica` does: ordinary triggers and foreign
 //! keys do not fire.
 
+use std::time::{Duration, Instant};
+
 use super::replica::{Replica, kind};
 use super::session::Session;
+use crate::app::PATIENCE;
 use crate::cluster::{Cluster, TestDatabase};
 
 const TASK: &str = "0190b0a0-0000-7000-8000-000000000001";
@@ -135,7 +138,7 @@ async fn no_event_is_left_without_its_task() {
     });
     let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
     while database.psql(waits) != "1" {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     writer.succeed("commit");
     let mut deleter = deletion.join().unwrap();
@@ -146,7 +149,7 @@ async fn no_event_is_left_without_its_task() {
     deleter.succeed("begin; delete from tasks");
     let insertion = std::thread::spawn(move || writer.run(&insert));
     while database.psql(waits) != "1" {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     deleter.succeed("commit");
     let error = insertion.join().unwrap();
@@ -170,12 +173,17 @@ async fn a_logical_subscription_is_on_every_screen() {
     let ours = Cluster::shared().create_database();
     let server = Replica::start(&ours).await;
     let (mut ws, _) = server.stream("").await;
-    // A slot that another transaction holds up is made when that one has ended.
     ours.psql(&format!(
         "create subscription agents connection 'host=127.0.0.1 port={} dbname={} user=postgres' publication agents",
         publisher.port(),
         theirs.name
     ));
+    // What is written before the first copy of the tables ends can come with that copy.
+    let began = Instant::now();
+    while ours.psql("select count(*) from pg_subscription_rel where srsubstate <> 'r'") != "0" {
+        assert!(began.elapsed() < PATIENCE, "the subscription is ready in time");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     theirs.psql(&format!("insert into tasks (id, title) values ('{TASK}', 'far away')"));
     theirs.psql(&format!("insert into events (id, task_id, kind) values ('{EVENT}', '{TASK}', 'log')"));
     theirs.psql(&format!("update tasks set status = 'waiting' where id = '{TASK}'"));

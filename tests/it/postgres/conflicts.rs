@@ -14,6 +14,7 @@ use tokio::sync::Barrier;
 
 use super::replica::Replica;
 use super::session::Session;
+use crate::app::PATIENCE;
 use crate::cluster::{Cluster, TestDatabase};
 use crate::process::ServerProcess;
 
@@ -93,7 +94,9 @@ async fn a_key_that_is_taken_meanwhile_is_a_conflict() {
     session.succeed(&format!("begin; insert into tasks (id, title) values ('{}', 'theirs')", TASKS[0]));
     let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
     let meanwhile = async {
+        let began = Instant::now();
         while test.psql(waits) != "1" {
+            assert!(began.elapsed() < PATIENCE, "the write waits for the other one");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         session.succeed("commit");

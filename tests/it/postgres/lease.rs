@@ -11,7 +11,7 @@ use crate::app::PATIENCE;
 use crate::cluster::{Cluster, TestDatabase};
 use crate::process::ServerProcess;
 
-/// The longest time for which a lease may stay with a server that is gone. A lease lasts 0.9 s, and is tried each 0.25 s.
+/// The longest time for which a lease may stay with a server that is gone. A lease lasts 0.7 s, and is tried each 0.2 s.
 const MOVES_WITHIN: Duration = Duration::from_secs(3);
 
 /// The server with the lease, if the lease holds now.

@@ -10,6 +10,7 @@ use requery::server::database::{Database, Location};
 use tempfile::TempDir;
 
 use super::replica::Replica;
+use crate::app::PATIENCE;
 use crate::cluster::{Cluster, SCHEMA, TestDatabase, programs};
 use crate::process::ServerProcess;
 
@@ -56,12 +57,19 @@ async fn every_connection_is_encrypted_and_the_authority_is_checked() {
     }] {
         let server = Replica::start(&TestDatabase::at(&url)).await;
         server.add("over TLS").await;
-        let plain = "select count(*) from pg_stat_ssl join pg_stat_activity using (pid)
-            where application_name = 'requery' and not ssl";
-        let encrypted = plain.replace("not ssl", "ssl");
-        assert_eq!(database.psql(plain), "0", "{url}");
-        // Those of requests, of the tail and of the bell.
-        assert!(database.psql(&encrypted).parse::<u32>().unwrap() >= 3, "{url}");
+        let count = |which: &str| {
+            let of_ours = "from pg_stat_ssl join pg_stat_activity using (pid) where application_name = 'requery'";
+            database.psql(&format!("select count(*) {of_ours} and {which}"))
+        };
+        // The connections of the tail and of the bell.
+        for query in ["query like 'select pg_current_snapshot()%union all%'", "query ilike 'listen%'"] {
+            let began = Instant::now();
+            while count(query) != "1" {
+                assert!(began.elapsed() < PATIENCE, "{query}");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+        assert_eq!(count("not ssl"), "0", "{url}");
         server.app.stop().await;
     }
     assert_eq!(database.psql("select count(*) from tasks"), "3");

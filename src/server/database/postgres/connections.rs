@@ -67,6 +67,17 @@ struct Written {
     own: Option<StoredText>,
     epoch: Option<StoredText>,
     has_logged: bool,
+    has_grown: bool,
+}
+
+/// What a transaction that writes has done, known before its commit.
+pub(in crate::server::database) struct WriteOutcome {
+    /// Contains what the transaction saw, and the transaction itself if it has logged a change, once it is committed.
+    pub(in crate::server::database) cursor: Cursor,
+    /// Whether the transaction has logged a change.
+    pub(in crate::server::database) has_logged: bool,
+    /// Whether the log has a change in the cursor that `known` does not contain.
+    pub(in crate::server::database) has_grown: bool,
 }
 
 impl ServerConnections {
@@ -127,9 +138,7 @@ impl ServerConnections {
         known: Option<&Cursor>,
     ) -> Result<(DatabaseTransaction, Cursor, bool), DatabaseError> {
         let tx = self.begin(&self.readers, &self.begin_read).await?;
-        // Of an empty snapshot every change is a new one, and one is enough to know.
-        let known = known.filter(|known| known.epoch() == &*self.epoch).map(|known| known.snapshot().to_string());
-        let seen: Option<Seen> = sql::SEEN_AFTER.one(&tx, [known.unwrap_or_else(|| "1:1:".to_owned()).into()]).await?;
+        let seen: Option<Seen> = sql::SEEN_AFTER.one(&tx, [self.known(known).into()]).await?;
         let seen = seen.ok_or(DatabaseError::Busy)?;
         let cursor = self.cursor(seen.epoch, &seen.snapshot)?;
         Ok((tx, cursor, seen.has_grown))
@@ -145,18 +154,27 @@ impl ServerConnections {
         begin(&self.own, &self.begin_own).await
     }
 
-    /// The cursor that contains this transaction once it is committed, and whether it logged a change. To be asked for
-    /// as the last statement: then a write that was committed cannot fail any more.
+    /// The outcome of this transaction. To be asked for as the last statement: then a write that was committed cannot fail
+    /// any more.
     pub(in crate::server::database) async fn written(
         &self,
         tx: &impl ConnectionTrait,
-    ) -> Result<(Cursor, bool), DatabaseError> {
-        let written: Option<Written> = sql::WRITTEN.one(tx, []).await?;
+        known: Option<&Cursor>,
+    ) -> Result<WriteOutcome, DatabaseError> {
+        let written: Option<Written> = sql::WRITTEN.one(tx, [self.known(known).into()]).await?;
         let written = written.ok_or(DatabaseError::Busy)?;
         let seen = self.cursor(written.epoch, &written.snapshot)?;
-        let own = written.own.and_then(|own| own.parse().ok());
+        // A transaction that logs nothing changes no answer, and the cache would wait for a look of the tail that sees it.
+        let own = written.own.filter(|_| written.has_logged).and_then(|own| own.parse().ok());
         let cursor = own.map_or_else(|| seen.clone(), |own| Cursor::new(seen.epoch(), seen.snapshot().with(own)));
-        Ok((cursor, written.has_logged))
+        Ok(WriteOutcome { cursor, has_logged: written.has_logged, has_grown: written.has_grown })
+    }
+
+    /// The snapshot of a known cursor, for a question after the changes behind it. Of an empty snapshot every change is a
+    /// new one, and one is enough to know.
+    fn known(&self, known: Option<&Cursor>) -> String {
+        let known = known.filter(|known| known.epoch() == &*self.epoch);
+        known.map_or_else(|| "1:1:".to_owned(), |known| known.snapshot().to_string())
     }
 
     /// The cursor of a snapshot, as the database wrote it. Fails if the database has another history now.

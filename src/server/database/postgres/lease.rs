@@ -13,9 +13,9 @@ use crate::server::database::{Database, DatabaseError};
 /// The one lease: all the work is done by one server.
 const KEEPER: &str = "keeper";
 /// How long a lease lasts. A server renews it three times in that time.
-const LEASE: Duration = Duration::from_millis(900);
+const LEASE: Duration = Duration::from_millis(700);
 /// How often a lease is taken or renewed.
-pub(in crate::server) const RENEWAL: Duration = Duration::from_millis(250);
+pub(in crate::server) const RENEWAL: Duration = Duration::from_millis(200);
 
 impl PostgresServer {
     /// Takes or renews the lease.

@@ -1,10 +1,12 @@
 //! One server among the servers on a Postgres database: its name, its connections, and what it does for the others.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use requery_migrations::{MigrateError, Migrated, postgres};
 use sea_orm::sqlx::postgres::PgConnectOptions;
+use sea_orm::sqlx::{Connection, Error, PgConnection};
 use sea_orm::{ConnectOptions, DatabaseConnection, DatabaseTransaction, DbErr};
 use tokio::sync::Notify;
 
@@ -18,8 +20,10 @@ use crate::server::database::error::{DatabaseError, OpenError};
 
 /// How long a migration may take, 1 h: a recount reads all rows, some hundred thousand a second.
 const MIGRATION_TIME: Duration = Duration::from_secs(3_600);
-/// How long the reason for a failed connection may take.
-const REASON_TIME: Duration = Duration::from_secs(1);
+/// The pause before a Postgres that may be being started is tried again.
+const START_PAUSE: Duration = Duration::from_millis(100);
+/// The code of Postgres for a server that starts or ends: `cannot_connect_now`.
+const STARTING: &str = "57P03";
 /// The pause before a migration tries again to lock the tables. The programs that waited behind it go on meanwhile.
 const LOCK_PAUSE: Duration = Duration::from_millis(500);
 
@@ -41,6 +45,7 @@ impl PostgresServer {
         location: ServerLocation,
     ) -> Result<(Self, ServerConnections), OpenError> {
         let failed = |why: String| OpenError::Server { place: location.to_string(), why };
+        reach_at_start(&location).await.map_err(|error| failed(error.why))?;
         let direct = connect_direct(&location).await.map_err(|error| failed(error.to_string()))?;
         let opened = async {
             epoch::refuse_standby(&direct).await?;
@@ -70,6 +75,7 @@ impl PostgresServer {
     /// Finds the epoch again. It is the one from before if the database lost nothing: then no client notices.
     pub(in crate::server::database) async fn reopen(&self) -> Result<ServerConnections, OpenError> {
         let failed = |why: String| OpenError::Server { place: self.location.to_string(), why };
+        reach(&self.location).await.map_err(|error| failed(error.why))?;
         let direct = connect_direct(&self.location).await.map_err(|error| failed(error.to_string()))?;
         let opened = async {
             epoch::refuse_standby(&direct).await?;
@@ -193,26 +199,60 @@ pub(super) async fn connect_with(
         .sqlx_logging(false)
         .map_sqlx_postgres_opts(move |options| of_server(options, &schema).options(settings.iter().copied()));
     let connected = tokio::time::timeout(ANSWER_TIMEOUT, sea_orm::Database::connect(options)).await;
-    let failed = match connected.map(|done| done.map_err(DatabaseError::from)) {
-        Ok(Ok(connection)) => return Ok(connection),
-        Ok(Err(error)) => error,
-        Err(_) => DatabaseError::Away("the server did not answer in time".to_owned()),
-    };
-    Err(reason_without_connection(location).await.map_or(failed, DatabaseError::Away))
+    connected
+        .map_or_else(|_| Err(DatabaseError::Away("the server did not answer in time".to_owned())), |done| Ok(done?))
 }
 
-/// Why there is no connection. The pool of the driver tries again until its time is over, and then tells no reason.
-async fn reason_without_connection(location: &ServerLocation) -> Option<String> {
-    use sea_orm::sqlx::{Connection, Error, PgConnection};
+/// Fails with the reason if no connection can be opened. The pool of the driver tries again until its time is over, and
+/// then tells no reason.
+async fn reach(location: &ServerLocation) -> Result<(), Unreachable> {
+    let options = parse(location.direct_url()).map_err(|error| Unreachable::for_good(error.to_string()))?;
+    let options = of_server(options, location.schema());
+    let connected = tokio::time::timeout(ANSWER_TIMEOUT, PgConnection::connect_with(&options)).await;
+    match connected {
+        Err(_) => Err(Unreachable::for_good("the server did not answer in time".to_owned())),
+        Ok(Ok(connection)) => {
+            let _ = tokio::time::timeout(ANSWER_TIMEOUT, connection.close()).await;
+            Ok(())
+        }
+        Ok(Err(error)) => Err(Unreachable {
+            is_starting: match &error {
+                Error::Io(error) => matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound),
+                Error::Database(error) => error.code().is_some_and(|code| code == STARTING),
+                _ => false,
+            },
+            why: match error {
+                Error::Io(error) => format!("could not connect: {error}"),
+                Error::Tls(error) => format!("no TLS connection: {error}"),
+                Error::Database(error) => error.message().to_owned(),
+                error => error.to_string(),
+            },
+        }),
+    }
+}
 
-    let options = of_server(parse(location.direct_url()).ok()?, location.schema());
-    let connected = tokio::time::timeout(REASON_TIME, PgConnection::connect_with(&options)).await.ok()?;
-    Some(match connected.err()? {
-        Error::Io(error) => format!("could not connect: {error}"),
-        Error::Tls(error) => format!("no TLS connection: {error}"),
-        Error::Database(error) => error.message().to_owned(),
-        error => error.to_string(),
-    })
+/// The same at a start: a Postgres that is being started too is waited for.
+async fn reach_at_start(location: &ServerLocation) -> Result<(), Unreachable> {
+    let until = Instant::now() + ANSWER_TIMEOUT;
+    loop {
+        match reach(location).await {
+            Err(error) if error.is_starting && Instant::now() < until => tokio::time::sleep(START_PAUSE).await,
+            reached => return reached,
+        }
+    }
+}
+
+/// Why no connection can be opened.
+struct Unreachable {
+    why: String,
+    /// Whether Postgres may be there in a moment.
+    is_starting: bool,
+}
+
+impl Unreachable {
+    fn for_good(why: String) -> Self {
+        Self { why, is_starting: false }
+    }
 }
 
 /// The options of a connection that keeps a state.

@@ -69,13 +69,15 @@ pub const SEEN_AFTER: Sql = Sql::postgres(concat!(
     ") as has_grown"
 ));
 
-/// The snapshot of the statement, the number of the transaction if it has written, the epoch, and whether the transaction
-/// has logged a change.
-pub const WRITTEN: Sql = Sql::postgres(
+/// The snapshot of the statement, the number of the transaction if it has written, the epoch, whether the transaction has
+/// logged a change, and whether the log has a row that is not in the snapshot `$1`.
+pub const WRITTEN: Sql = Sql::postgres(concat!(
     "select pg_current_snapshot()::text as snapshot, pg_current_xact_id_if_assigned()::text as own,
         (select token from epoch) as epoch,
-        exists (select 1 from changes where xid = pg_current_xact_id_if_assigned()) as has_logged",
-);
+        exists (select 1 from changes where xid = pg_current_xact_id_if_assigned()) as has_logged, exists (",
+    log_after!("1", "$1::text::pg_snapshot", ""),
+    ") as has_grown"
+));
 
 /// An arm of a look: its rows in the order of the index.
 macro_rules! arm_of_look {
