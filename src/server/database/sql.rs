@@ -5,10 +5,8 @@
 //! the entities, where they are needed.
 
 use futures_util::{Stream, TryStreamExt};
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, FromQueryResult, QueryResult, Statement, TryGetable, Value,
-    sqlx,
-};
+use sea_orm::sqlx::{self, PgConnection};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, QueryResult, Statement, TryGetable, Value};
 
 use super::driver_error;
 
@@ -101,10 +99,10 @@ impl Sql {
     /// The rows of a query on Postgres as they arrive.
     pub fn stream(
         self,
-        connection: &DatabaseConnection,
+        connection: &mut PgConnection,
         value: String,
     ) -> impl Stream<Item = Result<QueryResult, DbErr>> + Send + Unpin + use<'_> {
-        let rows = sqlx::query(self.postgres).bind(value).fetch(connection.get_postgres_connection_pool());
+        let rows = sqlx::query(self.postgres).bind(value).fetch(connection);
         rows.map_ok(QueryResult::from).map_err(driver_error::query)
     }
 

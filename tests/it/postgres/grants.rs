@@ -50,7 +50,7 @@ async fn a_role_with_the_printed_rights_writes_each_table_and_its_changes_are_sh
         (format!("insert into usage (task_id, answer_id, input_tokens) values ('{TASK}', 'x', 3)"), "task.updated"),
         ("update usage set input_tokens = 4".to_owned(), "task.updated"),
         ("insert into agents (source, version) values ('s', '1')".to_owned(), "agent.registered"),
-        ("update agents set version = '2'; delete from agents".to_owned(), "agent.changed"),
+        ("begin; update agents set version = '2'; delete from agents; commit".to_owned(), "agent.changed"),
         ("delete from usage".to_owned(), "task.updated"),
         ("delete from tasks".to_owned(), "task.deleted"),
     ] {

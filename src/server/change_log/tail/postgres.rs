@@ -7,13 +7,14 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{CHANGES_PER_BATCH, REOPEN_INTERVAL, ReadLog, notice};
 use crate::protocol::{Cursor, Notice};
 use crate::server::access::scope::Scope;
 use crate::server::change_log::{Outlet, continues};
+use crate::server::database::postgres::location::ANSWER_TIMEOUT;
 use crate::server::database::postgres::log_reader::{LogReader, LoggedChange};
 use crate::server::database::{ChangePlace, Database, DatabaseError, Position};
 use crate::server::jobs::TroubleLog;
@@ -91,7 +92,7 @@ async fn follow_with(
 /// Hands on the rows that are visible now and were not in `from`. Returns the cursor that contains them, and how many
 /// there were.
 async fn read_pass(
-    log: &LogReader,
+    log: &mut LogReader,
     database: &Database,
     from: &Position,
     outlet: &Outlet,
@@ -175,15 +176,22 @@ pub(super) async fn reopen(database: &Database, read: &mut ReadLog, outlet: &Out
 /// Goes on from the last cursor if the log still continues it. Otherwise every read model is in doubt.
 async fn resume(database: &Database, read: &mut ReadLog, outlet: &Outlet) -> Result<(), String> {
     database.reopen().await.map_err(|error| error.to_string())?;
-    let now = database.snapshot(Scope::All).await.map_err(|error| error.to_string())?;
     let reached = read.reached.cursor(&read.epoch);
-    if continues(&now, &reached).await.map_err(|error| error.to_string())? {
+    let compared = async {
+        let now = database.snapshot(Scope::All).await?;
+        let goes_on = continues(&now, &reached).await?;
+        Ok::<_, DatabaseError>((now.cursor().clone(), goes_on))
+    };
+    // Postgres can end again meanwhile. Requests wait for a connection until the tail sees that.
+    let compared = timeout(ANSWER_TIMEOUT, compared).await;
+    let compared = compared.map_err(|_| "the server did not answer in time".to_owned())?;
+    let (cursor, goes_on) = compared.map_err(|error| error.to_string())?;
+    if goes_on {
         tracing::info!("the database is back, and nothing was missed");
         read.failing_since = None;
         outlet.resume(&reached);
         return Ok(());
     }
-    let cursor = now.cursor().clone();
     tracing::info!(epoch = cursor.epoch(), "the database is open again");
     *read = ReadLog::up_to(&cursor);
     outlet.doubt("the database was opened anew", cursor).await;

@@ -14,7 +14,7 @@ pub const SCHEMA: &str = "requery";
 /// Connections that write at the same time, 8: more of them only wait for the disk of one Postgres server.
 pub const WRITERS: u32 = 8;
 /// How long a connection to the server may take, and an answer of a connection that keeps a state.
-pub(super) const ANSWER_TIMEOUT: Duration = limits::WRITE_LOCK_WAIT;
+pub(in crate::server) const ANSWER_TIMEOUT: Duration = limits::WRITE_LOCK_WAIT;
 
 /// A database of a Postgres server.
 #[derive(Clone, PartialEq, Eq)]

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use futures_util::{Stream, TryStreamExt};
 use requery_entities::{StoredText, change};
-use sea_orm::sqlx::Row;
-use sea_orm::{DatabaseConnection, DbErr, FromQueryResult, QueryResult};
+use sea_orm::sqlx::{Connection, PgConnection, Row};
+use sea_orm::{DbErr, FromQueryResult, QueryResult};
 use tokio::time::{Instant, timeout};
 
 use super::location::ANSWER_TIMEOUT;
-use super::server::connect_with;
+use super::server::connect_once;
 use crate::protocol::Cursor;
 use crate::server::database::sql::servers as sql;
 use crate::server::database::{Database, DatabaseError, Open, Position};
@@ -29,7 +29,7 @@ const STAY_ACTIVE: Duration = Duration::from_secs(10);
 
 /// Reads the log.
 pub(in crate::server) struct LogReader {
-    connection: DatabaseConnection,
+    connection: PgConnection,
     last_look: Instant,
     last_change: Option<Instant>,
 }
@@ -54,7 +54,8 @@ impl LogReader {
     /// Opens the connection.
     pub(in crate::server) async fn connect(database: &Database) -> Result<Self, DatabaseError> {
         let server = database.server().ok_or_else(|| DatabaseError::Away("the database is no server".to_owned()))?;
-        let connection = connect_with(server.location(), &sql::LOOK_SETTINGS).await?;
+        let connected = connect_once(server.location(), &sql::LOOK_SETTINGS).await;
+        let connection = connected.map_err(|error| DatabaseError::Away(error.why))?;
         Ok(Self { connection, last_look: Instant::now(), last_change: None })
     }
 
@@ -66,11 +67,11 @@ impl LogReader {
 
     /// The snapshot of now, and the rows that are visible in it and were not in `from`.
     pub(in crate::server) async fn look(
-        &self,
+        &mut self,
         database: &Database,
         from: &Position,
     ) -> Result<Look<impl Stream<Item = Result<QueryResult, DbErr>> + Send + '_>, DatabaseError> {
-        let mut rows = sql::LOOK_AT_LOG.stream(&self.connection, from.snapshot().to_string());
+        let mut rows = sql::LOOK_AT_LOG.stream(&mut self.connection, from.snapshot().to_string());
         let first = in_time(rows.try_next()).await?.ok_or(DatabaseError::Busy)?;
         let (snapshot, epoch) = (first.try_get::<StoredText>("", "snapshot")?, first.try_get("", "epoch")?);
         Ok(Look { cursor: cursor(database, epoch, &snapshot)?, rows })

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use requery_migrations::{MigrateError, Migrated, postgres};
 use sea_orm::sqlx::postgres::PgConnectOptions;
-use sea_orm::sqlx::{Connection, Error, PgConnection};
+use sea_orm::sqlx::{ConnectOptions as _, Connection, Error, PgConnection};
 use sea_orm::{ConnectOptions, DatabaseConnection, DatabaseTransaction, DbErr};
 use tokio::sync::Notify;
 
@@ -178,14 +178,6 @@ fn log(migrated: &Migrated) {
 pub(in crate::server::database) async fn connect_direct(
     location: &ServerLocation,
 ) -> Result<DatabaseConnection, DatabaseError> {
-    connect_with(location, &[]).await
-}
-
-/// The same with further settings.
-pub(super) async fn connect_with(
-    location: &ServerLocation,
-    settings: &'static [(&'static str, &'static str)],
-) -> Result<DatabaseConnection, DatabaseError> {
     let mut options = ConnectOptions::new(location.direct_url());
     let schema = location.schema().to_owned();
     options
@@ -197,38 +189,31 @@ pub(super) async fn connect_with(
         .max_lifetime(None)
         .test_before_acquire(false)
         .sqlx_logging(false)
-        .map_sqlx_postgres_opts(move |options| of_server(options, &schema).options(settings.iter().copied()));
+        .map_sqlx_postgres_opts(move |options| of_server(options, &schema));
     let connected = tokio::time::timeout(ANSWER_TIMEOUT, sea_orm::Database::connect(options)).await;
     connected
         .map_or_else(|_| Err(DatabaseError::Away("the server did not answer in time".to_owned())), |done| Ok(done?))
 }
 
-/// Fails with the reason if no connection can be opened. The pool of the driver tries again until its time is over, and
-/// then tells no reason.
-async fn reach(location: &ServerLocation) -> Result<(), Unreachable> {
+/// A single connection with further settings, which is never opened again. Fails at once with the reason: a pool of the
+/// driver tries again until its time is over, and then tells none.
+pub(super) async fn connect_once(
+    location: &ServerLocation,
+    settings: &[(&str, &str)],
+) -> Result<PgConnection, Unreachable> {
     let options = parse(location.direct_url()).map_err(|error| Unreachable::for_good(error.to_string()))?;
-    let options = of_server(options, location.schema());
-    let connected = tokio::time::timeout(ANSWER_TIMEOUT, PgConnection::connect_with(&options)).await;
-    match connected {
+    let options = of_server(options, location.schema()).options(settings.iter().copied()).disable_statement_logging();
+    match tokio::time::timeout(ANSWER_TIMEOUT, PgConnection::connect_with(&options)).await {
         Err(_) => Err(Unreachable::for_good("the server did not answer in time".to_owned())),
-        Ok(Ok(connection)) => {
-            let _ = tokio::time::timeout(ANSWER_TIMEOUT, connection.close()).await;
-            Ok(())
-        }
-        Ok(Err(error)) => Err(Unreachable {
-            is_starting: match &error {
-                Error::Io(error) => matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound),
-                Error::Database(error) => error.code().is_some_and(|code| code == STARTING),
-                _ => false,
-            },
-            why: match error {
-                Error::Io(error) => format!("could not connect: {error}"),
-                Error::Tls(error) => format!("no TLS connection: {error}"),
-                Error::Database(error) => error.message().to_owned(),
-                error => error.to_string(),
-            },
-        }),
+        Ok(connected) => connected.map_err(Unreachable::from),
     }
+}
+
+/// Fails with the reason if no connection can be opened.
+async fn reach(location: &ServerLocation) -> Result<(), Unreachable> {
+    let connection = connect_once(location, &[]).await?;
+    let _ = tokio::time::timeout(ANSWER_TIMEOUT, connection.close()).await;
+    Ok(())
 }
 
 /// The same at a start: a Postgres that is being started too is waited for.
@@ -243,8 +228,8 @@ async fn reach_at_start(location: &ServerLocation) -> Result<(), Unreachable> {
 }
 
 /// Why no connection can be opened.
-struct Unreachable {
-    why: String,
+pub(super) struct Unreachable {
+    pub(super) why: String,
     /// Whether Postgres may be there in a moment.
     is_starting: bool,
 }
@@ -252,6 +237,23 @@ struct Unreachable {
 impl Unreachable {
     fn for_good(why: String) -> Self {
         Self { why, is_starting: false }
+    }
+}
+
+impl From<Error> for Unreachable {
+    fn from(error: Error) -> Self {
+        let is_starting = match &error {
+            Error::Io(error) => matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound),
+            Error::Database(error) => error.code().is_some_and(|code| code == STARTING),
+            _ => false,
+        };
+        let why = match error {
+            Error::Io(error) => format!("could not connect: {error}"),
+            Error::Tls(error) => format!("no TLS connection: {error}"),
+            Error::Database(error) => error.message().to_owned(),
+            error => error.to_string(),
+        };
+        Self { why, is_starting }
     }
 }
 
