@@ -45,7 +45,7 @@ async function continuesForFree({ page, proxy, server, project }) {
 
 /** A change that was made meanwhile costs the reads that show it, and each of them once. */
 async function continuesWithOneChange({ page, proxy, server, project }, text) {
-  await page.getByText(text).first().waitFor();
+  await page.getByText(text).first().waitFor({ timeout: MOST_MS });
   await isWell(page);
   const reads = await settled(proxy);
   for (const path of ["/api/v1/overview?", "/api/v1/tasks?"]) {
@@ -191,7 +191,7 @@ export function tests() {
       await page.clock.fastForward("08:00:00");
       proxy.drop();
       proxy.heal();
-      await page.getByText("since midnight").first().waitFor();
+      await page.getByText("since midnight").first().waitFor({ timeout: MOST_MS });
       await isWell(page);
       await showsTruth(page, server, project);
       await until(() => proxy.streams === 1, "one stream is open after the sleep");
