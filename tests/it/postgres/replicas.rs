@@ -197,3 +197,21 @@ fn frame_cursor(frame: &serde_json::Value) -> Option<Cursor> {
     assert_ne!(kind(frame), "resync");
     frame["cursor"].as_str()?.parse().ok()
 }
+
+/// The answer of a write that changes nothing shows what the write saw, and no later answer of the server lacks it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_write_without_a_change_has_seen_is_in_each_later_answer() {
+    let database = Cluster::shared().create_database();
+    let server = Replica::start(&database).await;
+    let (task, _) = server.add("0").await;
+    let path = format!("/api/v1/tasks/{task}");
+    for round in 1..=40 {
+        // The answer is in memory, and is current until the tail looks.
+        assert_eq!(server.client.get(&path).await.status, 200);
+        database.psql(&format!("update tasks set title = '{round}'"));
+        let title = round.to_string();
+        let written = server.client.patch(&path, json!({"title": title})).await;
+        assert_eq!(written.status, 200, "{}", written.text);
+        assert_eq!(server.client.get(&path).await.text_at("/task/title"), title);
+    }
+}
