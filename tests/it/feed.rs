@@ -27,10 +27,11 @@ mod first_frame;
 /// A change that passes the hub during the read of the first frame is sent after the first frame.
 #[tokio::test]
 async fn a_feed_joins_before_it_reads() {
-    let fixture = HubFixture::start().await;
     let mut changes = 0;
-    // The test publishes a change at each step of the opening. The database may be so quick that there is no step.
-    let mut feed = loop {
+    // The test publishes a change at each step of the opening. The database may be so quick that there is no step. A
+    // server keeps the first frame then, so the next try needs a new one.
+    let (fixture, mut feed) = loop {
+        let fixture = HubFixture::start().await;
         let mut open = Box::pin(Feed::open(fixture.source.clone(), FeedRequest::default()));
         let feed = loop {
             match futures_util::poll!(&mut open) {
@@ -42,8 +43,9 @@ async fn a_feed_joins_before_it_reads() {
                 }
             }
         };
+        drop(open);
         if changes > 0 {
-            break feed;
+            break (fixture, feed);
         }
     };
     let first = next(&mut feed).await;
